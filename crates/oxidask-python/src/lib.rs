@@ -1,0 +1,14 @@
+//! The extension module `oxidask._core`: the only crate that knows Python.
+
+use pyo3::prelude::*;
+
+/// The engine of Oxidask.
+#[pymodule]
+mod _core {
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

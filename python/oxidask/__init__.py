@@ -1,0 +1,1 @@
+"""Oxidask: Dask's collections and schedulers on an engine written in Rust."""
