@@ -1,1 +1,12 @@
-//! Placeholder.
+//! The vocabulary that scheduler, nodes and observer share: ids, task states and records.
+//!
+//! Nothing here acts: no I/O, no clock, no thread. Whoever makes a value of these types passes the
+//! time in.
+
+mod ids;
+mod record;
+mod state;
+
+pub use ids::{Attempt, GroupId, NodeId, TaskId};
+pub use record::{Cause, Record, RecordBody, SpanKind};
+pub use state::TaskState;

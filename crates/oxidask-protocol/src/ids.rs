@@ -1,0 +1,52 @@
+//! Ids are types, so that a task is never taken for a node.
+
+use std::fmt;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// The id as an index into a table.
+            pub const fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, concat!($prefix, "{}"), self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self, formatter)
+            }
+        }
+    };
+}
+
+id!(
+    /// A task of one scheduler. Ids are given out in order of submission.
+    TaskId,
+    "t"
+);
+id!(
+    /// A node: the owner of memory and workers of one host, or of one process when in-process.
+    /// A node that comes back after a loss gets a new id.
+    NodeId,
+    "n"
+);
+id!(
+    /// Tasks that share a prefix and a submission, counted together wherever progress is shown.
+    GroupId,
+    "g"
+);
+id!(
+    /// One try of a task. A message about an attempt that is not the current one is out of date.
+    Attempt,
+    "a"
+);

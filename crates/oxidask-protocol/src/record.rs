@@ -1,0 +1,119 @@
+//! Records: what happened, in a fixed size, for whoever watches.
+//!
+//! A record is at most 48 bytes, so that a ring of them has a known size and writing one costs
+//! nanoseconds. Names and texts travel apart; a record holds ids.
+
+use std::time::Duration;
+
+use crate::{Attempt, GroupId, NodeId, TaskId, TaskState};
+
+/// One thing that happened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Record {
+    /// When, since the run began.
+    pub at: Duration,
+    /// What.
+    pub body: RecordBody,
+}
+
+/// What a record tells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RecordBody {
+    /// A group of tasks was submitted, or grew.
+    Group {
+        /// The group.
+        group: GroupId,
+        /// Tasks in it now.
+        tasks: u32,
+    },
+    /// A task went from one state to another.
+    Task {
+        /// The task.
+        task: TaskId,
+        /// Its group.
+        group: GroupId,
+        /// The node that it concerns; meaningless for states without one.
+        node: NodeId,
+        /// State before.
+        from: TaskState,
+        /// State now.
+        to: TaskState,
+        /// Why.
+        cause: Cause,
+        /// Tasks of the group in state `to` now. An absolute number: a reader that missed records
+        /// is right again with the next one.
+        count: u32,
+    },
+    /// A stretch of a thread's time.
+    Span {
+        /// What the thread did.
+        kind: SpanKind,
+        /// For which task.
+        task: TaskId,
+        /// The task's group.
+        group: GroupId,
+        /// Which try.
+        attempt: Attempt,
+        /// Thread of the node, counted from 0.
+        thread: u32,
+        /// How long. The record's time is its end.
+        duration: Duration,
+    },
+    /// A node came or went.
+    Node {
+        /// The node.
+        node: NodeId,
+        /// Its threads; 0 when it went.
+        threads: u32,
+    },
+}
+
+/// Why a task changed its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Cause {
+    /// A client submitted it, or something that needs it.
+    Submitted,
+    /// An input arrived in memory.
+    InputReady,
+    /// A slot was free.
+    SlotFree,
+    /// It ran and returned.
+    Finished,
+    /// It ran and raised.
+    Raised,
+    /// A task that it needs failed.
+    InputErred,
+    /// Nobody needs it any more.
+    Unneeded,
+    /// Its node, or the only node with its result, was lost.
+    NodeLost,
+    /// An input could not be fetched.
+    InputMissing,
+    /// It was moved to a node with a free slot.
+    Retracted,
+    /// A node joined.
+    NodeJoined,
+    /// No node could run it within the time allowed.
+    NoNodeInTime,
+}
+
+/// What a thread does in a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum SpanKind {
+    /// Runs a task that returned.
+    Compute,
+    /// Runs a task that raised.
+    Failed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_fits_in_48_bytes() {
+        assert!(size_of::<Record>() <= 48, "a record has {} bytes", size_of::<Record>());
+    }
+}
