@@ -89,11 +89,11 @@ impl Edges {
         Self { offsets, targets }
     }
 
-    /// Adds the rows of `other` behind these; its targets stay as they are.
-    pub fn append(&mut self, other: &Self) {
+    /// Adds the rows of `other` behind these, with `shift` added to its targets.
+    pub fn append_shifted(&mut self, other: &Self, shift: u32) {
         let base = self.targets.len() as u32;
         self.offsets.extend(other.offsets[1..].iter().map(|offset| offset + base));
-        self.targets.extend_from_slice(&other.targets);
+        self.targets.extend(other.targets.iter().map(|target| target + shift));
     }
 
     /// Bytes on the heap.
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn appended_rows_follow_the_others() {
         let mut edges = Edges::from_rows([vec![], vec![0]]);
-        edges.append(&Edges::from_rows([vec![1], vec![2, 0]]));
+        edges.append_shifted(&Edges::from_rows([vec![], vec![0]]), 2);
         assert_eq!(
             edges.rows().map(<[u32]>::to_vec).collect::<Vec<_>>(),
             [vec![], vec![0], vec![1], vec![2, 0]]

@@ -1,0 +1,70 @@
+//! Mistakes on purpose: what the simulation must be able to find.
+//!
+//! Without the feature `planted-bugs` the question is answered "no" at compile time.
+
+/// A mistake that can be planted into the scheduler by the tests of the simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// Tasks that ran on a lost node are not started again.
+    LostNodeKeepsItsTasks,
+    /// A lost node is still named as a holder of results that others hold too.
+    LostNodeKeepsItsReplicas,
+    /// Tasks whose input was lost while they waited run without it.
+    LostInputIsNotAwaited,
+    /// What an out-of-date attempt reports is taken for the current one.
+    OldAttemptCounts,
+    /// Results that nobody needs stay.
+    ResultsAreNeverDropped,
+    /// A result is dropped when one reader is left.
+    ResultsAreDroppedEarly,
+    /// A new attempt starts beside a cancelled one that still runs.
+    CancelledAttemptIsIgnored,
+    /// A task that raised keeps its slot.
+    RaisingTaskKeepsItsSlot,
+    /// An error reaches only the direct dependents.
+    ErrorStopsAtFirstDependent,
+    /// A copy of an out-of-date result is taken for a copy of the current one.
+    OldReplicaCounts,
+    /// Tasks that had no node are forgotten when one joins.
+    JoiningNodeGetsNoOldWork,
+    /// A task taken back from a busy node is not given to anybody.
+    RetractedTaskIsLost,
+}
+
+impl Bug {
+    /// Every one.
+    pub const ALL: [Self; 12] = [
+        Self::LostNodeKeepsItsTasks,
+        Self::LostNodeKeepsItsReplicas,
+        Self::LostInputIsNotAwaited,
+        Self::OldAttemptCounts,
+        Self::ResultsAreNeverDropped,
+        Self::ResultsAreDroppedEarly,
+        Self::CancelledAttemptIsIgnored,
+        Self::RaisingTaskKeepsItsSlot,
+        Self::ErrorStopsAtFirstDependent,
+        Self::OldReplicaCounts,
+        Self::JoiningNodeGetsNoOldWork,
+        Self::RetractedTaskIsLost,
+    ];
+}
+
+/// The mistake that is planted, if any.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Planted {
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) bug: Option<Bug>,
+}
+
+impl Planted {
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn has(self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
+    pub(crate) const fn has(self, _bug: Bug) -> bool {
+        false
+    }
+}

@@ -1,0 +1,1255 @@
+//! [`SchedulerState`]: events in, actions out.
+//!
+//! The life of a task: *waiting* until its inputs are in memory; then *queued*, either in the common
+//! queue (tasks without inputs, which any node may start) or in that of the node that suits it best;
+//! *processing* once a node has it; *memory* when it returned. A result that no unfinished task and
+//! no client needs is dropped and its task *released*; it may have to run again when a node is lost,
+//! until all that was made from it is *forgotten*.
+//!
+//! A cancelled attempt holds its slot until the node has answered. Until then the task's new attempt
+//! waits; if the old one returns after all, its result is taken. So two attempts of a task never run
+//! beside each other on living nodes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use oxidask_protocol::{Attempt, Cause, GroupId, NodeId, Record, RecordBody, TaskId, TaskState};
+
+use crate::nodes::{Nodes, Urgency};
+use crate::planted::{Bug, Planted};
+use crate::queue::RankSet;
+use crate::tasks::{NOWHERE, Tasks, flag};
+use crate::{Action, Event, Failure, Outbox, Outcome, Submission};
+
+/// What can be set.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How many crashes of nodes a task may be part of before it is given up.
+    pub allowed_failures: u32,
+    /// How long a task may wait for a node that can run it.
+    pub no_worker_timeout: Duration,
+    /// Bytes a second between nodes, for weighing a transfer against waiting.
+    pub bandwidth: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { allowed_failures: 3, no_worker_timeout: Duration::from_secs(300), bandwidth: 1e9 }
+    }
+}
+
+/// Inputs looked at when a node is chosen; more would cost time and change little.
+const INPUTS_WEIGHED: usize = 8;
+/// A task with more inputs than this does not draw them all to one node.
+const SIBLINGS_DRAWN: usize = 32;
+/// What a group's tasks are taken to last before one has run.
+const UNKNOWN_DURATION: f64 = 1e-3;
+
+/// All that the scheduler knows.
+#[derive(Debug, Default)]
+pub struct SchedulerState {
+    pub(crate) tasks: Tasks,
+    pub(crate) nodes: Nodes,
+    settings: Settings,
+    pub(crate) submissions: Vec<SubmissionInfo>,
+    /// Tasks without inputs that wait for a slot anywhere.
+    pub(crate) common_queue: BTreeMap<u64, CommonQueue>,
+    /// Tasks that no living node may run, since when.
+    pub(crate) no_worker: BTreeMap<TaskId, Duration>,
+    /// Holders beside the first, for results that have several.
+    pub(crate) replicas: BTreeMap<TaskId, BTreeSet<NodeId>>,
+    /// Cancelled attempts that hold a slot.
+    pub(crate) ghosts: BTreeMap<TaskId, (NodeId, Attempt)>,
+    /// Tasks that were asked back.
+    pub(crate) retracting: BTreeMap<TaskId, Retraction>,
+    /// The task that is to blame for an erred one, if that is another one.
+    blame: BTreeMap<TaskId, TaskId>,
+    failures: BTreeMap<TaskId, Failure>,
+    retries_left: BTreeMap<TaskId, u32>,
+    crashes: BTreeMap<TaskId, u32>,
+    pub(crate) groups: Vec<Group>,
+    /// Nodes that may take tasks since the last look.
+    open_nodes: Vec<NodeId>,
+    now: Duration,
+    planted: Planted,
+}
+
+/// A task that was asked back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retraction {
+    from: NodeId,
+    pub(crate) to: NodeId,
+}
+
+#[derive(Debug)]
+pub(crate) struct SubmissionInfo {
+    base: u32,
+    priority_key: u64,
+    by_rank: Vec<u32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct CommonQueue {
+    pub(crate) submission: u32,
+    pub(crate) ranks: RankSet,
+}
+
+/// What is known of tasks with the same prefix.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) counts: [u32; TaskState::ALL.len()],
+    mean_duration: Option<f64>,
+}
+
+impl SchedulerState {
+    /// A scheduler without nodes and tasks.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
+    /// Plants a mistake, for the tests of the simulation.
+    #[cfg(feature = "planted-bugs")]
+    pub fn plant(&mut self, bug: Bug) {
+        self.planted.bug = Some(bug);
+    }
+
+    /// Takes in one event and appends what follows from it to `outbox`.
+    ///
+    /// `now` never goes back. Reports of attempts that are out of date change nothing.
+    pub fn handle(&mut self, event: Event, now: Duration, outbox: &mut Outbox) {
+        self.now = now;
+        match event {
+            Event::TaskFinished { node, task, attempt, nbytes, duration } => {
+                self.task_finished(node, task, attempt, nbytes, duration, outbox);
+            }
+            Event::TaskErred { node, task, attempt } => {
+                self.task_erred(node, task, attempt, outbox);
+            }
+            Event::AttemptEnded { node, task, attempt } => {
+                self.attempt_ended(node, task, attempt, outbox);
+            }
+            Event::InputMissing { node, task, attempt, input, from } => {
+                self.input_missing(node, task, attempt, input, from, outbox);
+            }
+            Event::ReplicaAdded { node, task, attempt } => {
+                self.replica_added(node, task, attempt, outbox);
+            }
+            Event::GraphSubmitted(submission) => {
+                self.graph_submitted(&submission, outbox);
+            }
+            Event::NodeJoined { node, threads, window } => {
+                self.node_joined(node, threads, window, outbox);
+            }
+            Event::NodeLost { node, crashed } => self.node_lost(node, crashed, outbox),
+            Event::TasksReleased { tasks } => self.tasks_released(&tasks, outbox),
+            Event::TimePassed => self.give_up_on_tasks_without_node(outbox),
+        }
+        self.give_out_tasks(outbox);
+    }
+
+    /// The id that the first task of the next submission will have; the others follow.
+    pub fn next_task_id(&self) -> TaskId {
+        TaskId(self.tasks.len() as u32)
+    }
+
+    /// The id that the first group of the next submission will have; the others follow.
+    pub fn next_group_id(&self) -> GroupId {
+        GroupId(self.groups.len() as u32)
+    }
+
+    /// Where a task stands.
+    pub fn state_of(&self, task: TaskId) -> TaskState {
+        self.tasks.state(task)
+    }
+
+    /// How many tasks of a group are in a state.
+    pub fn group_count(&self, group: GroupId, state: TaskState) -> u32 {
+        self.groups[group.index()].counts[state as usize]
+    }
+
+    /// What the tasks of a group last on average, once one has run.
+    pub fn group_duration(&self, group: GroupId) -> Option<Duration> {
+        self.groups[group.index()].mean_duration.map(Duration::from_secs_f64)
+    }
+
+    /// The group of a task.
+    pub fn group_of(&self, task: TaskId) -> GroupId {
+        self.tasks.group[task.index()]
+    }
+
+    /// What the task's inputs are.
+    pub fn dependencies_of(&self, task: TaskId) -> &[u32] {
+        self.tasks.dependencies.row(task.0)
+    }
+
+    /// The task's place in the order of its submission.
+    pub fn rank_of(&self, task: TaskId) -> u32 {
+        self.tasks.rank[task.index()]
+    }
+
+    /// Bytes used for tasks and their edges.
+    pub fn nbytes(&self) -> usize {
+        let queues = self
+            .submissions
+            .iter()
+            .map(|info| 4 * info.by_rank.capacity() + info.by_rank.len() / 8);
+        self.tasks.nbytes_used() + queues.sum::<usize>()
+    }
+
+    // ---- Submissions and releases ----
+
+    fn graph_submitted(&mut self, submission: &Submission, outbox: &mut Outbox) {
+        let number = self.submissions.len() as u32;
+        let groups_from = self.groups.len() as u32;
+        let count = submission.rank.len();
+        let base = self.tasks.append(submission, number, groups_from);
+        let mut by_rank = vec![u32::MAX; count];
+        for (task, &rank) in submission.rank.iter().enumerate() {
+            by_rank[rank as usize] = base + task as u32;
+        }
+        // Larger priorities first, then earlier submissions.
+        let priority_key = (i64::from(i32::MAX) - i64::from(submission.priority)) as u64;
+        let priority_key = priority_key << 31 | u64::from(number);
+        self.submissions.push(SubmissionInfo { base, priority_key, by_rank });
+        for (&task, &retries) in &submission.retries {
+            self.retries_left.insert(TaskId(base + task), retries);
+        }
+        for &task in &submission.wanted {
+            self.tasks.set(TaskId(base + task), flag::WANTED);
+        }
+        self.add_groups(submission, groups_from, outbox);
+        // All are needed, so the general walk from the wanted tasks would visit each: do it in a
+        // row instead.
+        let range = base..base + count as u32;
+        for task in range.clone() {
+            self.tasks.missing_inputs[task as usize] =
+                self.tasks.dependencies.row(task).len() as u32;
+            self.tasks.readers[task as usize] = self.tasks.dependents.row(task).len() as u32;
+            self.transition(TaskId(task), TaskState::Waiting, Cause::Submitted, outbox);
+        }
+        for task in range {
+            if self.tasks.missing_inputs[task as usize] == 0 {
+                self.make_ready(TaskId(task), Cause::Submitted, outbox);
+            }
+        }
+    }
+
+    fn add_groups(&mut self, submission: &Submission, from: u32, outbox: &mut Outbox) {
+        let count = submission.groups.iter().max().map_or(0, |&last| last as usize + 1);
+        let mut sizes = vec![0; count];
+        for &group in &submission.groups {
+            sizes[group as usize] += 1;
+        }
+        for (group, tasks) in sizes.into_iter().enumerate() {
+            let mut entry = Group::default();
+            entry.counts[TaskState::Released as usize] = tasks;
+            self.groups.push(entry);
+            let group = GroupId(from + group as u32);
+            self.record(RecordBody::Group { group, tasks }, outbox);
+        }
+    }
+
+    fn tasks_released(&mut self, tasks: &[TaskId], outbox: &mut Outbox) {
+        for &task in tasks {
+            if !self.tasks.has(task, flag::WANTED) {
+                continue;
+            }
+            self.tasks.clear(task, flag::WANTED);
+            self.release_if_unneeded(task, outbox);
+            self.forget_if_unneeded(task, outbox);
+        }
+    }
+
+    /// Drops the result of a task, or stops it, if nobody will read the result; then the same for
+    /// what only it needed.
+    fn release_if_unneeded(&mut self, task: TaskId, outbox: &mut Outbox) {
+        let mut stack = vec![task];
+        while let Some(task) = stack.pop() {
+            if self.tasks.readers[task.index()] > 0 || self.tasks.has(task, flag::WANTED) {
+                continue;
+            }
+            let state = self.tasks.state(task);
+            if state == TaskState::Memory {
+                self.drop_result(task, Cause::Unneeded, outbox);
+            } else if state.is_unfinished() {
+                self.stop(task, outbox);
+                self.transition(task, TaskState::Released, Cause::Unneeded, outbox);
+                for place in 0..self.tasks.dependency_count(task) {
+                    let input = self.tasks.dependency(task, place);
+                    self.tasks.readers[input.index()] -= 1;
+                    stack.push(input);
+                }
+            }
+        }
+    }
+
+    /// Forgets a task that nobody wants and that nothing remembered was made from; then the same
+    /// for its inputs.
+    fn forget_if_unneeded(&mut self, task: TaskId, outbox: &mut Outbox) {
+        let mut stack = vec![task];
+        while let Some(task) = stack.pop() {
+            let at_rest = matches!(self.tasks.state(task), TaskState::Released | TaskState::Erred);
+            if !at_rest
+                || self.tasks.unforgotten_dependents[task.index()] > 0
+                || self.tasks.has(task, flag::WANTED)
+            {
+                continue;
+            }
+            self.transition(task, TaskState::Forgotten, Cause::Unneeded, outbox);
+            self.blame.remove(&task);
+            self.failures.remove(&task);
+            self.crashes.remove(&task);
+            self.retries_left.remove(&task);
+            outbox.actions.push(Action::Forget { task });
+            for place in 0..self.tasks.dependency_count(task) {
+                let input = self.tasks.dependency(task, place);
+                self.tasks.unforgotten_dependents[input.index()] -= 1;
+                stack.push(input);
+            }
+        }
+    }
+
+    // ---- Results ----
+
+    fn task_finished(
+        &mut self,
+        node: NodeId,
+        task: TaskId,
+        attempt: Attempt,
+        nbytes: u64,
+        duration: Duration,
+        outbox: &mut Outbox,
+    ) {
+        let Some(was) = self.end_attempt(node, task, attempt) else {
+            return;
+        };
+        if was == Ended::Cancelled {
+            let state = self.tasks.state(task);
+            if !state.is_unfinished() {
+                outbox.actions.push(Action::Drop { node, task, attempt });
+                return;
+            }
+            // The cancelled attempt returned after all, and the result is needed again: it counts.
+            self.unqueue(task);
+            self.tasks.attempt[task.index()] = attempt.0;
+        }
+        let group = &mut self.groups[self.tasks.group[task.index()].index()];
+        let seconds = duration.as_secs_f64();
+        group.mean_duration =
+            Some(group.mean_duration.map_or(seconds, |mean| mean + 0.2 * (seconds - mean)));
+        self.tasks.node[task.index()] = node;
+        self.tasks.nbytes[task.index()] = nbytes;
+        self.transition(task, TaskState::Memory, Cause::Finished, outbox);
+        self.inputs_were_read(task, outbox);
+        for place in 0..self.tasks.dependent_count(task) {
+            let dependent = self.tasks.dependent(task, place);
+            if self.tasks.state(dependent) == TaskState::Waiting {
+                let missing = &mut self.tasks.missing_inputs[dependent.index()];
+                *missing -= 1;
+                if *missing == 0 {
+                    self.make_ready(dependent, Cause::InputReady, outbox);
+                }
+            }
+        }
+        if self.tasks.has(task, flag::WANTED) {
+            self.report(task, Outcome::Finished, outbox);
+        } else if self.tasks.readers[task.index()] == 0 {
+            self.release_if_unneeded(task, outbox);
+            self.forget_if_unneeded(task, outbox);
+        }
+    }
+
+    /// A task left the unfinished states: its inputs have one reader less.
+    fn inputs_were_read(&mut self, task: TaskId, outbox: &mut Outbox) {
+        let last_readers = if self.planted.has(Bug::ResultsAreDroppedEarly) { 1 } else { 0 };
+        for place in 0..self.tasks.dependency_count(task) {
+            let input = self.tasks.dependency(task, place);
+            let readers = &mut self.tasks.readers[input.index()];
+            *readers -= 1;
+            if *readers <= last_readers && !self.tasks.has(input, flag::WANTED) {
+                if self.planted.has(Bug::ResultsAreNeverDropped) {
+                    continue;
+                }
+                if last_readers == 1 && self.tasks.state(input) == TaskState::Memory {
+                    self.drop_result(input, Cause::Unneeded, outbox);
+                    continue;
+                }
+                self.release_if_unneeded(input, outbox);
+                self.forget_if_unneeded(input, outbox);
+            }
+        }
+    }
+
+    fn task_erred(&mut self, node: NodeId, task: TaskId, attempt: Attempt, outbox: &mut Outbox) {
+        let keeps_slot = self.planted.has(Bug::RaisingTaskKeepsItsSlot);
+        let Some(was) = self.end_attempt(node, task, attempt) else { return };
+        if keeps_slot && let Some(entry) = self.nodes.get_mut(node) {
+            entry.occupied += 1;
+        }
+        match was {
+            Ended::Cancelled => self.go_on_without_ghost(task, outbox),
+            Ended::Current => {
+                if let Some(retries) = self.retries_left.get_mut(&task)
+                    && *retries > 0
+                {
+                    *retries -= 1;
+                    self.run_again(task, Cause::Raised, outbox);
+                } else {
+                    self.fail(task, Failure::Raised, Cause::Raised, outbox);
+                }
+            }
+        }
+    }
+
+    /// A task failed for good, and with it all that need it.
+    fn fail(&mut self, culprit: TaskId, failure: Failure, cause: Cause, outbox: &mut Outbox) {
+        self.failures.insert(culprit, failure);
+        let mut stack = vec![(culprit, cause)];
+        while let Some((task, cause)) = stack.pop() {
+            if !self.tasks.state(task).is_unfinished() {
+                continue;
+            }
+            self.stop(task, outbox);
+            if task != culprit {
+                self.blame.insert(task, culprit);
+            }
+            self.transition(task, TaskState::Erred, cause, outbox);
+            if self.tasks.has(task, flag::WANTED) {
+                self.report(task, Outcome::Erred { blame: culprit, failure }, outbox);
+            }
+            if !(self.planted.has(Bug::ErrorStopsAtFirstDependent) && task != culprit) {
+                for place in 0..self.tasks.dependent_count(task) {
+                    stack.push((self.tasks.dependent(task, place), Cause::InputErred));
+                }
+            }
+            self.inputs_were_read(task, outbox);
+            self.forget_if_unneeded(task, outbox);
+        }
+    }
+
+    fn report(&mut self, task: TaskId, outcome: Outcome, outbox: &mut Outbox) {
+        if !self.tasks.has(task, flag::REPORTED) {
+            self.tasks.set(task, flag::REPORTED);
+            outbox.actions.push(Action::Report { task, outcome });
+        }
+    }
+
+    fn drop_result(&mut self, task: TaskId, cause: Cause, outbox: &mut Outbox) {
+        let attempt = self.tasks.attempt(task);
+        let node = self.tasks.node[task.index()];
+        outbox.actions.push(Action::Drop { node, task, attempt });
+        if self.tasks.has(task, flag::REPLICATED) {
+            self.tasks.clear(task, flag::REPLICATED);
+            for node in self.replicas.remove(&task).unwrap_or_default() {
+                outbox.actions.push(Action::Drop { node, task, attempt });
+            }
+        }
+        self.tasks.node[task.index()] = NOWHERE;
+        self.tasks.attempt[task.index()] += 1;
+        self.transition(task, TaskState::Released, cause, outbox);
+    }
+
+    fn replica_added(&mut self, node: NodeId, task: TaskId, attempt: Attempt, outbox: &mut Outbox) {
+        if self.nodes.get(node).is_none() {
+            return;
+        }
+        let is_current = self.tasks.state(task) == TaskState::Memory
+            && (self.tasks.attempt(task) == attempt || self.planted.has(Bug::OldReplicaCounts));
+        if !is_current {
+            outbox.actions.push(Action::Drop { node, task, attempt });
+        } else if !self.holds(node, task) {
+            self.tasks.set(task, flag::REPLICATED);
+            self.replicas.entry(task).or_default().insert(node);
+        }
+    }
+
+    pub(crate) fn holds(&self, node: NodeId, task: TaskId) -> bool {
+        self.tasks.node[task.index()] == node
+            || self.tasks.has(task, flag::REPLICATED)
+                && self.replicas.get(&task).is_some_and(|nodes| nodes.contains(&node))
+    }
+
+    // ---- Attempts ----
+
+    /// Frees the slot of an attempt that the node says has ended; `None` if it was not running.
+    fn end_attempt(&mut self, node: NodeId, task: TaskId, attempt: Attempt) -> Option<Ended> {
+        let is_current = self.tasks.state(task) == TaskState::Processing
+            && self.tasks.node[task.index()] == node
+            && (self.tasks.attempt(task) == attempt || self.planted.has(Bug::OldAttemptCounts));
+        let ended = if is_current {
+            let entry = self.nodes.alive_mut(node);
+            if entry.prefetches() {
+                let urgency = urgency(&self.submissions, &self.tasks, task);
+                entry.given.remove(&(urgency, task));
+            }
+            // So that `stop` knows that there is nothing to stop.
+            self.tasks.node[task.index()] = NOWHERE;
+            Ended::Current
+        } else if self.tasks.has(task, flag::GHOST)
+            && self.ghosts.get(&task) == Some(&(node, attempt))
+        {
+            self.ghosts.remove(&task);
+            self.tasks.clear(task, flag::GHOST);
+            Ended::Cancelled
+        } else {
+            return None;
+        };
+        self.end_retraction(task);
+        self.nodes.alive_mut(node).occupied -= 1;
+        self.nodes.load_changed(node);
+        self.open_nodes.push(node);
+        Some(ended)
+    }
+
+    fn end_retraction(&mut self, task: TaskId) {
+        if self.tasks.has(task, flag::RETRACTING) {
+            self.tasks.clear(task, flag::RETRACTING);
+            let Retraction { from, to } =
+                self.retracting.remove(&task).expect("a task marked RETRACTING is listed");
+            if let Some(entry) = self.nodes.get_mut(from) {
+                entry.asked_back -= 1;
+            }
+            if let Some(entry) = self.nodes.get_mut(to) {
+                entry.expected -= 1;
+                self.open_nodes.push(to);
+            }
+        }
+    }
+
+    fn attempt_ended(&mut self, node: NodeId, task: TaskId, attempt: Attempt, outbox: &mut Outbox) {
+        let for_whom = self.retracting.get(&task).map(|retraction| retraction.to);
+        match self.end_attempt(node, task, attempt) {
+            None => {}
+            Some(Ended::Cancelled) => self.go_on_without_ghost(task, outbox),
+            Some(Ended::Current) => {
+                if self.planted.has(Bug::RetractedTaskIsLost) {
+                    return;
+                }
+                self.tasks.attempt[task.index()] += 1;
+                self.transition(task, TaskState::Waiting, Cause::Retracted, outbox);
+                match for_whom {
+                    Some(thief)
+                        if self.nodes.get(thief).is_some_and(crate::nodes::Node::has_free_slot) =>
+                    {
+                        self.queue_at(thief, task, Cause::Retracted, outbox);
+                    }
+                    _ => self.make_ready(task, Cause::Retracted, outbox),
+                }
+            }
+        }
+    }
+
+    /// The cancelled attempt of a task has ended without a result: a new one may start.
+    fn go_on_without_ghost(&mut self, task: TaskId, outbox: &mut Outbox) {
+        if self.tasks.state(task) == TaskState::Waiting
+            && self.tasks.missing_inputs[task.index()] == 0
+        {
+            self.make_ready(task, Cause::InputReady, outbox);
+        }
+    }
+
+    fn input_missing(
+        &mut self,
+        node: NodeId,
+        task: TaskId,
+        attempt: Attempt,
+        input: TaskId,
+        from: NodeId,
+        outbox: &mut Outbox,
+    ) {
+        let Some(was) = self.end_attempt(node, task, attempt) else { return };
+        if self.tasks.state(input) == TaskState::Memory
+            && self.nodes.get(from).is_some()
+            && self.holds(from, input)
+        {
+            let attempt = self.tasks.attempt(input);
+            outbox.actions.push(Action::Drop { node: from, task: input, attempt });
+            if let Some(lost) = self.remove_holder(from, input) {
+                // The attempt that has just ended waits for the input like any other.
+                if was == Ended::Current {
+                    self.tasks.attempt[task.index()] += 1;
+                    self.transition(task, TaskState::Waiting, Cause::InputMissing, outbox);
+                }
+                self.results_were_lost(&[lost], Cause::InputMissing, outbox);
+                self.go_on_without_ghost(task, outbox);
+                return;
+            }
+        }
+        match was {
+            Ended::Cancelled => self.go_on_without_ghost(task, outbox),
+            Ended::Current => self.run_again(task, Cause::InputMissing, outbox),
+        }
+    }
+
+    /// A task whose attempt has ended starts anew.
+    fn run_again(&mut self, task: TaskId, cause: Cause, outbox: &mut Outbox) {
+        self.tasks.attempt[task.index()] += 1;
+        self.transition(task, TaskState::Waiting, cause, outbox);
+        self.make_ready(task, cause, outbox);
+    }
+
+    /// Takes a task out of wherever it waits or runs. The caller gives it its next state.
+    fn stop(&mut self, task: TaskId, outbox: &mut Outbox) {
+        if self.tasks.state(task) != TaskState::Processing {
+            self.unqueue(task);
+            return;
+        }
+        let node = self.tasks.node[task.index()];
+        if node == NOWHERE {
+            return;
+        }
+        let entry = self.nodes.alive_mut(node);
+        if entry.prefetches() {
+            let urgency = urgency(&self.submissions, &self.tasks, task);
+            entry.given.remove(&(urgency, task));
+        }
+        let attempt = self.tasks.attempt(task);
+        self.ghosts.insert(task, (node, attempt));
+        self.tasks.set(task, flag::GHOST);
+        self.tasks.attempt[task.index()] += 1;
+        self.tasks.node[task.index()] = NOWHERE;
+        outbox.actions.push(Action::Cancel { node, task, attempt });
+    }
+
+    // ---- Readiness and placement ----
+
+    /// All inputs of a waiting task are in memory: it may run as soon as there is a slot.
+    fn make_ready(&mut self, task: TaskId, cause: Cause, outbox: &mut Outbox) {
+        if self.tasks.has(task, flag::GHOST) && !self.planted.has(Bug::CancelledAttemptIsIgnored) {
+            return;
+        }
+        if self.nodes.is_empty() {
+            self.no_worker.insert(task, self.now);
+            self.transition(task, TaskState::NoWorker, cause, outbox);
+        } else if self.tasks.dependency_count(task) == 0 {
+            self.queue_anywhere(task, cause, outbox);
+        } else {
+            let node = self.best_node(task);
+            self.queue_at(node, task, cause, outbox);
+        }
+    }
+
+    fn queue_anywhere(&mut self, task: TaskId, cause: Cause, outbox: &mut Outbox) {
+        let number = self.tasks.submission[task.index()];
+        let info = &self.submissions[number as usize];
+        let bound = info.by_rank.len();
+        self.common_queue
+            .entry(info.priority_key)
+            .or_insert_with(|| CommonQueue { submission: number, ranks: RankSet::new(bound) })
+            .ranks
+            .insert(self.tasks.rank[task.index()]);
+        self.tasks.node[task.index()] = NOWHERE;
+        self.transition(task, TaskState::Queued, cause, outbox);
+    }
+
+    fn queue_at(&mut self, node: NodeId, task: TaskId, cause: Cause, outbox: &mut Outbox) {
+        let urgency = urgency(&self.submissions, &self.tasks, task);
+        self.nodes.alive_mut(node).queue.insert((urgency, task));
+        self.nodes.load_changed(node);
+        self.open_nodes.push(node);
+        self.tasks.node[task.index()] = node;
+        self.transition(task, TaskState::Queued, cause, outbox);
+    }
+
+    /// Takes a task out of the queue that it is in, if any.
+    fn unqueue(&mut self, task: TaskId) {
+        match self.tasks.state(task) {
+            TaskState::NoWorker => {
+                self.no_worker.remove(&task);
+            }
+            TaskState::Queued => {
+                let urgency = urgency(&self.submissions, &self.tasks, task);
+                let node = self.tasks.node[task.index()];
+                if node == NOWHERE {
+                    self.take_from_common_queue(urgency);
+                } else if let Some(entry) = self.nodes.get_mut(node) {
+                    entry.queue.remove(&(urgency, task));
+                    self.nodes.load_changed(node);
+                }
+                self.tasks.node[task.index()] = NOWHERE;
+            }
+            _ => {}
+        }
+    }
+
+    fn take_from_common_queue(&mut self, urgency: Urgency) -> TaskId {
+        let queue = self.common_queue.get_mut(&urgency.0).expect("a queued task is in its queue");
+        queue.ranks.remove(urgency.1);
+        let task = self.submissions[queue.submission as usize].by_rank[urgency.1 as usize];
+        if queue.ranks.is_empty() {
+            self.common_queue.remove(&urgency.0);
+        }
+        TaskId(task)
+    }
+
+    /// The node on which a task with inputs starts first, by what is known: one of those that hold
+    /// its largest inputs, or the least loaded one.
+    fn best_node(&self, task: TaskId) -> NodeId {
+        if let Some(node) = self.nodes.single() {
+            return node;
+        }
+        let mut candidates: Vec<NodeId> = Vec::with_capacity(INPUTS_WEIGHED + 1);
+        candidates.extend(self.nodes.least_loaded());
+        for place in 0..self.tasks.dependency_count(task).min(INPUTS_WEIGHED) {
+            let holder = self.tasks.node[self.tasks.dependency(task, place).index()];
+            if holder != NOWHERE && !candidates.contains(&holder) {
+                candidates.push(holder);
+            }
+        }
+        let cost = |&node: &NodeId| self.expected_start(node, task);
+        candidates
+            .into_iter()
+            .min_by(|a, b| cost(a).total_cmp(&cost(b)).then(a.cmp(b)))
+            .expect("there is a least loaded node when there are nodes")
+    }
+
+    /// Seconds until the task could start on the node.
+    fn expected_start(&self, node: NodeId, task: TaskId) -> f64 {
+        let entry = self.nodes.get(node).expect("candidates are alive");
+        let group = &self.groups[self.tasks.group[task.index()].index()];
+        let duration = group.mean_duration.unwrap_or(UNKNOWN_DURATION);
+        let ahead = f64::from(entry.occupied) + entry.queue.len() as f64;
+        let rounds = (ahead / f64::from(entry.threads.max(1))).floor();
+        let missing: u64 = (0..self.tasks.dependency_count(task).min(INPUTS_WEIGHED))
+            .map(|place| self.tasks.dependency(task, place))
+            .filter(|&input| !self.holds(node, input))
+            // A message costs as much as some kilobytes.
+            .map(|input| self.tasks.nbytes[input.index()] + 10_000)
+            .sum();
+        rounds * duration + missing as f64 / self.settings.bandwidth
+    }
+
+    // ---- Giving out ----
+
+    /// Fills free slots until there is no slot or no task.
+    fn give_out_tasks(&mut self, outbox: &mut Outbox) {
+        while let Some(node) = self.open_nodes.pop() {
+            while self.nodes.get(node).is_some_and(|entry| !entry.queue.is_empty())
+                && self.fill_slot(node, outbox)
+            {}
+        }
+        // One at a time to whoever has least to do, so that a few tasks spread over all nodes.
+        while !self.common_queue.is_empty() {
+            let Some(node) = self.nodes.least_loaded() else { return };
+            if !self.fill_slot(node, outbox) {
+                return;
+            }
+        }
+        if self.nodes.len() > 1 {
+            self.share_out(outbox);
+        }
+    }
+
+    /// Gives a node the most urgent task that it may run; `false` if it has no slot or none waits.
+    fn fill_slot(&mut self, node: NodeId, outbox: &mut Outbox) -> bool {
+        let Some(entry) = self.nodes.get(node) else { return false };
+        if !entry.has_free_slot() {
+            return false;
+        }
+        let own = entry.queue.first().copied();
+        let common = self
+            .common_queue
+            .first_key_value()
+            .map(|(&key, queue)| (key, queue.ranks.first().expect("an empty queue is removed")));
+        let task = match (own, common) {
+            (None, None) => return false,
+            (Some((own, task)), common) if common.is_none_or(|common| own < common) => {
+                self.nodes.alive_mut(node).queue.pop_first();
+                task
+            }
+            (_, Some(common)) => {
+                let task = self.take_from_common_queue(common);
+                if self.nodes.len() > 1 {
+                    self.draw_siblings(node, task, outbox);
+                }
+                task
+            }
+            (Some(_), None) => unreachable!("covered by the guard above"),
+        };
+        self.give(node, task, outbox);
+        true
+    }
+
+    /// Queues the tasks that are read together with `task` at the node that got `task`.
+    fn draw_siblings(&mut self, node: NodeId, task: TaskId, outbox: &mut Outbox) {
+        if self.tasks.dependent_count(task) == 0 {
+            return;
+        }
+        let reader = self.tasks.dependent(task, 0);
+        let siblings = self.tasks.dependency_count(reader);
+        if siblings > SIBLINGS_DRAWN {
+            return;
+        }
+        for place in 0..siblings {
+            let sibling = self.tasks.dependency(reader, place);
+            if sibling != task
+                && self.tasks.state(sibling) == TaskState::Queued
+                && self.tasks.node[sibling.index()] == NOWHERE
+            {
+                let urgency = urgency(&self.submissions, &self.tasks, sibling);
+                self.take_from_common_queue(urgency);
+                self.queue_at(node, sibling, Cause::SlotFree, outbox);
+            }
+        }
+    }
+
+    fn give(&mut self, node: NodeId, task: TaskId, outbox: &mut Outbox) {
+        self.tasks.node[task.index()] = node;
+        self.transition(task, TaskState::Processing, Cause::SlotFree, outbox);
+        let entry = self.nodes.alive_mut(node);
+        entry.occupied += 1;
+        if entry.prefetches() {
+            let urgency = urgency(&self.submissions, &self.tasks, task);
+            entry.given.insert((urgency, task));
+        }
+        self.nodes.load_changed(node);
+        if self.nodes.single().is_none() {
+            for place in 0..self.tasks.dependency_count(task) {
+                let input = self.tasks.dependency(task, place);
+                if !self.holds(node, input) {
+                    outbox.actions.push(Action::Fetch {
+                        task: input,
+                        attempt: self.tasks.attempt(input),
+                        from: self.tasks.node[input.index()],
+                        to: node,
+                    });
+                }
+            }
+        }
+        outbox.actions.push(Action::Run { node, task, attempt: self.tasks.attempt(task) });
+    }
+
+    /// Gives idle nodes what waits elsewhere: first from queues, then by asking nodes for tasks that
+    /// they have not started.
+    fn share_out(&mut self, outbox: &mut Outbox) {
+        while let (Some(idle), Some(busy)) = (self.nodes.least_loaded(), self.nodes.most_loaded()) {
+            if idle == busy || !self.nodes.get(idle).is_some_and(crate::nodes::Node::is_starving) {
+                return;
+            }
+            let entry = self.nodes.alive_mut(busy);
+            if let Some((_, task)) = entry.queue.pop_last() {
+                self.nodes.load_changed(busy);
+                self.give(idle, task, outbox);
+                continue;
+            }
+            if entry.occupied <= entry.threads + entry.asked_back {
+                return;
+            }
+            let flags = &self.tasks.flags;
+            let candidate = entry.given.iter().rev().map(|&(_, task)| task);
+            let Some(task) =
+                candidate.into_iter().find(|task| flags[task.index()] & flag::RETRACTING == 0)
+            else {
+                return;
+            };
+            entry.asked_back += 1;
+            self.tasks.set(task, flag::RETRACTING);
+            self.retracting.insert(task, Retraction { from: busy, to: idle });
+            self.nodes.alive_mut(idle).expected += 1;
+            outbox.actions.push(Action::Retract {
+                node: busy,
+                task,
+                attempt: self.tasks.attempt(task),
+            });
+        }
+    }
+
+    // ---- Nodes ----
+
+    fn node_joined(&mut self, node: NodeId, threads: u32, window: u32, outbox: &mut Outbox) {
+        self.nodes.insert(node, threads, window);
+        self.record(RecordBody::Node { node, threads }, outbox);
+        self.open_nodes.push(node);
+        if self.planted.has(Bug::JoiningNodeGetsNoOldWork) {
+            return;
+        }
+        for (task, _) in std::mem::take(&mut self.no_worker) {
+            self.make_ready(task, Cause::NodeJoined, outbox);
+        }
+    }
+
+    fn node_lost(&mut self, node: NodeId, crashed: bool, outbox: &mut Outbox) {
+        if self.nodes.remove(node).is_none() {
+            return;
+        }
+        self.record(RecordBody::Node { node, threads: 0 }, outbox);
+        let (mut interrupted, mut lost) = (Vec::new(), Vec::new());
+        if !self.planted.has(Bug::LostNodeKeepsItsReplicas) {
+            self.remove_copies_at(node);
+        }
+        for task in (0..self.tasks.len() as u32).map(TaskId) {
+            if self.tasks.node[task.index()] != node {
+                continue;
+            }
+            match self.tasks.state(task) {
+                TaskState::Processing if self.planted.has(Bug::LostNodeKeepsItsTasks) => {}
+                TaskState::Processing | TaskState::Queued => interrupted.push(task),
+                TaskState::Memory => lost.extend(self.remove_holder(node, task)),
+                _ => {}
+            }
+        }
+        let mut given_up = Vec::new();
+        for &task in &interrupted {
+            self.end_retraction(task);
+            if self.tasks.state(task) == TaskState::Processing {
+                self.tasks.attempt[task.index()] += 1;
+                let crashes = self.crashes.entry(task).or_default();
+                *crashes += u32::from(crashed);
+                if *crashes > self.settings.allowed_failures {
+                    given_up.push((task, *crashes));
+                }
+            }
+            self.tasks.node[task.index()] = NOWHERE;
+            self.transition(task, TaskState::Waiting, Cause::NodeLost, outbox);
+        }
+        let freed: Vec<TaskId> = self
+            .ghosts
+            .iter()
+            .filter(|(_, ghost)| ghost.0 == node)
+            .map(|(&task, _)| task)
+            .collect();
+        for &task in &freed {
+            self.ghosts.remove(&task);
+            self.tasks.clear(task, flag::GHOST);
+        }
+        self.results_were_lost(&lost, Cause::NodeLost, outbox);
+        for (task, times) in given_up {
+            self.fail(task, Failure::NodesCrashed { times }, Cause::NodeLost, outbox);
+        }
+        for task in interrupted.into_iter().chain(freed) {
+            self.go_on_without_ghost(task, outbox);
+        }
+        if self.nodes.is_empty() {
+            self.park_common_queue(outbox);
+        }
+    }
+
+    /// Strikes a lost node from the holders beside the first of every result.
+    fn remove_copies_at(&mut self, node: NodeId) {
+        let flags = &mut self.tasks.flags;
+        self.replicas.retain(|task, holders| {
+            holders.remove(&node);
+            if holders.is_empty() {
+                flags[task.index()] &= !flag::REPLICATED;
+            }
+            !holders.is_empty()
+        });
+    }
+
+    /// Without nodes there is no queue: what waited for a slot anywhere has no worker now.
+    fn park_common_queue(&mut self, outbox: &mut Outbox) {
+        while let Some((&key, queue)) = self.common_queue.first_key_value() {
+            let rank = queue.ranks.first().expect("an empty queue is removed");
+            let task = self.take_from_common_queue((key, rank));
+            self.no_worker.insert(task, self.now);
+            self.transition(task, TaskState::NoWorker, Cause::NodeLost, outbox);
+        }
+    }
+
+    /// Strikes a holder of a result; gives back the task if that was the last one.
+    fn remove_holder(&mut self, node: NodeId, task: TaskId) -> Option<TaskId> {
+        let mut others = self.replicas.remove(&task).unwrap_or_default();
+        others.remove(&node);
+        if self.tasks.node[task.index()] == node {
+            let Some(next) = others.pop_first() else {
+                self.tasks.clear(task, flag::REPLICATED);
+                self.tasks.node[task.index()] = NOWHERE;
+                return Some(task);
+            };
+            self.tasks.node[task.index()] = next;
+        }
+        if others.is_empty() {
+            self.tasks.clear(task, flag::REPLICATED);
+        } else {
+            self.replicas.insert(task, others);
+        }
+        None
+    }
+
+    /// Results are gone from everywhere: who waits for them waits again, and those that are needed
+    /// are made again.
+    fn results_were_lost(&mut self, lost: &[TaskId], cause: Cause, outbox: &mut Outbox) {
+        for &task in lost {
+            self.tasks.attempt[task.index()] += 1;
+            self.transition(task, TaskState::Released, cause, outbox);
+            for place in 0..self.tasks.dependent_count(task) {
+                let dependent = self.tasks.dependent(task, place);
+                let state = self.tasks.state(dependent);
+                if !state.is_unfinished() || self.planted.has(Bug::LostInputIsNotAwaited) {
+                    continue;
+                }
+                if state != TaskState::Waiting {
+                    self.stop(dependent, outbox);
+                    self.transition(dependent, TaskState::Waiting, cause, outbox);
+                    self.tasks.missing_inputs[dependent.index()] = 0;
+                }
+                self.tasks.missing_inputs[dependent.index()] += 1;
+            }
+        }
+        for &task in lost {
+            if self.tasks.readers[task.index()] > 0 || self.tasks.has(task, flag::WANTED) {
+                self.make_again(task, cause, outbox);
+            }
+        }
+    }
+
+    /// Starts a released task anew, and what it needs that is not in memory.
+    fn make_again(&mut self, task: TaskId, cause: Cause, outbox: &mut Outbox) {
+        let mut stack = vec![task];
+        while let Some(task) = stack.pop() {
+            if self.tasks.state(task) != TaskState::Released {
+                continue;
+            }
+            self.transition(task, TaskState::Waiting, cause, outbox);
+            let mut missing = 0;
+            for place in 0..self.tasks.dependency_count(task) {
+                let input = self.tasks.dependency(task, place);
+                self.tasks.readers[input.index()] += 1;
+                if self.tasks.state(input) != TaskState::Memory {
+                    missing += 1;
+                    stack.push(input);
+                }
+            }
+            self.tasks.missing_inputs[task.index()] = missing;
+            if missing == 0 {
+                self.make_ready(task, cause, outbox);
+            }
+        }
+    }
+
+    fn give_up_on_tasks_without_node(&mut self, outbox: &mut Outbox) {
+        let timeout = self.settings.no_worker_timeout;
+        let late: Vec<TaskId> = self
+            .no_worker
+            .iter()
+            .filter(|&(_, &since)| since + timeout <= self.now)
+            .map(|(&task, _)| task)
+            .collect();
+        for task in late {
+            self.fail(task, Failure::NoNode, Cause::NoNodeInTime, outbox);
+        }
+    }
+
+    // ---- Bookkeeping ----
+
+    fn transition(&mut self, task: TaskId, to: TaskState, cause: Cause, outbox: &mut Outbox) {
+        let from = std::mem::replace(&mut self.tasks.state[task.index()], to);
+        let group = self.tasks.group[task.index()];
+        let counts = &mut self.groups[group.index()].counts;
+        counts[from as usize] -= 1;
+        counts[to as usize] += 1;
+        let count = counts[to as usize];
+        let node = self.tasks.node[task.index()];
+        self.record(RecordBody::Task { task, group, node, from, to, cause, count }, outbox);
+    }
+
+    fn record(&self, body: RecordBody, outbox: &mut Outbox) {
+        outbox.records.push(Record { at: self.now, body });
+    }
+}
+
+/// How an attempt stood when it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// It was the one that counts.
+    Current,
+    /// It had been cancelled.
+    Cancelled,
+}
+
+pub(crate) fn urgency(submissions: &[SubmissionInfo], tasks: &Tasks, task: TaskId) -> Urgency {
+    let submission = tasks.submission[task.index()];
+    (submissions[submission as usize].priority_key, tasks.rank[task.index()])
+}
+
+#[cfg(test)]
+mod tests {
+    use oxidask_graph::{Edges, order};
+
+    use super::*;
+
+    const ALICE: NodeId = NodeId(0);
+    const BOB: NodeId = NodeId(1);
+
+    /// A submission of the tasks with these inputs, in the order that the graph crate finds.
+    fn submission(rows: &[&[u32]], wanted: &[u32]) -> Submission {
+        let dependencies = Edges::from_rows(rows);
+        let rank = order(&dependencies, &dependencies.reversed()).expect("no cycle").rank;
+        let groups = vec![0; rows.len()];
+        Submission { dependencies, rank, groups, wanted: wanted.to_vec(), ..Submission::default() }
+    }
+
+    fn submitted(rows: &[&[u32]], wanted: &[u32]) -> Event {
+        Event::GraphSubmitted(Box::new(submission(rows, wanted)))
+    }
+
+    fn joined(node: NodeId) -> Event {
+        Event::NodeJoined { node, threads: 1, window: 1 }
+    }
+
+    fn lost(node: NodeId) -> Event {
+        Event::NodeLost { node, crashed: true }
+    }
+
+    fn finished(node: NodeId, task: u32, attempt: u32) -> Event {
+        let (task, attempt) = (TaskId(task), Attempt(attempt));
+        Event::TaskFinished { node, task, attempt, nbytes: 8, duration: Duration::ZERO }
+    }
+
+    fn erred(node: NodeId, task: u32, attempt: u32) -> Event {
+        Event::TaskErred { node, task: TaskId(task), attempt: Attempt(attempt) }
+    }
+
+    fn run(node: NodeId, task: u32, attempt: u32) -> Action {
+        Action::Run { node, task: TaskId(task), attempt: Attempt(attempt) }
+    }
+
+    fn drop(node: NodeId, task: u32, attempt: u32) -> Action {
+        Action::Drop { node, task: TaskId(task), attempt: Attempt(attempt) }
+    }
+
+    fn report(task: u32, outcome: Outcome) -> Action {
+        Action::Report { task: TaskId(task), outcome }
+    }
+
+    /// What the last of these events leads to.
+    fn actions_after(events: impl IntoIterator<Item = Event>) -> Vec<Action> {
+        let mut state = SchedulerState::new(Settings::default());
+        let mut outbox = Outbox::default();
+        for event in events {
+            outbox.clear();
+            state.handle(event, Duration::ZERO, &mut outbox);
+            state.validate().unwrap_or_else(|broken| panic!("{broken}"));
+        }
+        outbox.actions
+    }
+
+    #[test]
+    fn a_result_is_dropped_when_its_last_reader_ran() {
+        let graph: &[&[u32]] = &[&[], &[0], &[0]];
+        let actions = actions_after([
+            joined(ALICE),
+            submitted(graph, &[1, 2]),
+            finished(ALICE, 0, 0),
+            finished(ALICE, 1, 0),
+        ]);
+        assert_eq!(actions, [report(1, Outcome::Finished), run(ALICE, 2, 0)]);
+        let actions = actions_after([
+            joined(ALICE),
+            submitted(graph, &[1, 2]),
+            finished(ALICE, 0, 0),
+            finished(ALICE, 1, 0),
+            finished(ALICE, 2, 0),
+        ]);
+        assert_eq!(actions, [drop(ALICE, 0, 0), report(2, Outcome::Finished)]);
+    }
+
+    #[test]
+    fn tasks_of_a_lost_node_move_to_the_one_that_is_left() {
+        let actions =
+            actions_after([joined(ALICE), submitted(&[&[], &[0]], &[1]), joined(BOB), lost(ALICE)]);
+        assert_eq!(actions, [run(BOB, 0, 1)]);
+    }
+
+    #[test]
+    fn a_lost_result_that_is_still_needed_is_made_again() {
+        let graph: &[&[u32]] = &[&[], &[0], &[], &[1, 2]];
+        let actions = actions_after([
+            joined(ALICE),
+            submitted(graph, &[3]),
+            finished(ALICE, 0, 0),
+            finished(ALICE, 1, 0),
+            joined(BOB),
+            lost(ALICE),
+        ]);
+        // Task 1 was in memory, its input 0 already dropped: both run again.
+        assert!(
+            actions.contains(&run(BOB, 0, 1)) || actions.contains(&run(BOB, 2, 1)),
+            "{actions:?}"
+        );
+    }
+
+    #[test]
+    fn an_error_reaches_all_that_need_the_task_and_nothing_else() {
+        let actions = actions_after([
+            joined(ALICE),
+            submitted(&[&[], &[0], &[1], &[]], &[2, 3]),
+            erred(ALICE, 0, 0),
+        ]);
+        let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::Raised };
+        assert_eq!(actions, [report(2, outcome), run(ALICE, 3, 0)]);
+    }
+
+    #[test]
+    fn a_task_with_retries_is_tried_again() {
+        let mut graph = submission(&[&[]], &[0]);
+        graph.retries.insert(0, 1);
+        let submitted = Event::GraphSubmitted(Box::new(graph));
+        let once = [joined(ALICE), submitted.clone(), erred(ALICE, 0, 0)];
+        assert_eq!(actions_after(once), [run(ALICE, 0, 1)]);
+        let twice = [joined(ALICE), submitted, erred(ALICE, 0, 0), erred(ALICE, 0, 1)];
+        let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::Raised };
+        assert_eq!(actions_after(twice), [report(0, outcome)]);
+    }
+
+    #[test]
+    fn a_report_of_an_old_attempt_changes_nothing() {
+        let actions = actions_after([
+            joined(ALICE),
+            submitted(&[&[]], &[0]),
+            joined(BOB),
+            lost(ALICE),
+            finished(BOB, 0, 0),
+        ]);
+        assert_eq!(actions, []);
+    }
+
+    #[test]
+    fn a_released_task_is_cancelled_and_keeps_its_slot_until_it_ends() {
+        let released = Event::TasksReleased { tasks: vec![TaskId(0)] };
+        let events = [joined(ALICE), submitted(&[&[], &[]], &[0, 1]), released];
+        let cancel = Action::Cancel { node: ALICE, task: TaskId(0), attempt: Attempt(0) };
+        let forget = Action::Forget { task: TaskId(0) };
+        assert_eq!(actions_after(events.clone()), [cancel, forget]);
+        let ended = Event::AttemptEnded { node: ALICE, task: TaskId(0), attempt: Attempt(0) };
+        assert_eq!(actions_after(events.into_iter().chain([ended])), [run(ALICE, 1, 0)]);
+    }
+
+    #[test]
+    fn a_task_that_keeps_killing_nodes_is_given_up() {
+        let mut events = vec![submitted(&[&[]], &[0])];
+        for node in (0..4).map(NodeId) {
+            events.extend([joined(node), lost(node)]);
+        }
+        let failure = Failure::NodesCrashed { times: 4 };
+        let outcome = Outcome::Erred { blame: TaskId(0), failure };
+        assert_eq!(actions_after(events), [report(0, outcome)]);
+    }
+
+    #[test]
+    fn without_a_node_tasks_fail_after_the_timeout_and_not_before() {
+        let mut state = SchedulerState::new(Settings::default());
+        let mut outbox = Outbox::default();
+        state.handle(submitted(&[&[]], &[0]), Duration::ZERO, &mut outbox);
+        assert_eq!(state.state_of(TaskId(0)), TaskState::NoWorker);
+        state.handle(Event::TimePassed, Duration::from_secs(299), &mut outbox);
+        assert_eq!(outbox.actions, []);
+        state.handle(Event::TimePassed, Duration::from_secs(300), &mut outbox);
+        let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::NoNode };
+        assert_eq!(outbox.actions, [report(0, outcome)]);
+    }
+
+    #[test]
+    fn an_idle_node_gets_a_task_back_that_another_has_not_started() {
+        let prefetching = Event::NodeJoined { node: ALICE, threads: 1, window: 4 };
+        let rows: &[&[u32]] = &[&[], &[], &[]];
+        let actions =
+            actions_after([prefetching.clone(), submitted(rows, &[0, 1, 2]), joined(BOB)]);
+        let retract = Action::Retract { node: ALICE, task: TaskId(2), attempt: Attempt(0) };
+        assert_eq!(actions, [retract]);
+        let given_back = Event::AttemptEnded { node: ALICE, task: TaskId(2), attempt: Attempt(0) };
+        let actions =
+            actions_after([prefetching, submitted(rows, &[0, 1, 2]), joined(BOB), given_back]);
+        assert_eq!(actions, [run(BOB, 2, 1)]);
+    }
+}

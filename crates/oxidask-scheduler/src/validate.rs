@@ -1,0 +1,149 @@
+//! What must hold after every event. For tests: it looks at everything.
+
+use std::collections::BTreeMap;
+
+use oxidask_protocol::{NodeId, TaskId, TaskState};
+
+use crate::SchedulerState;
+use crate::state::urgency;
+use crate::tasks::{NOWHERE, flag};
+
+impl SchedulerState {
+    /// Checks every invariant; takes time proportional to the graph.
+    ///
+    /// # Errors
+    /// Says which invariant does not hold, for which task or node.
+    pub fn validate(&self) -> Result<(), String> {
+        for task in (0..self.tasks.len() as u32).map(TaskId) {
+            self.validate_counts(task)?;
+            self.validate_state(task)?;
+        }
+        self.validate_nodes()?;
+        self.validate_groups()
+    }
+
+    fn validate_counts(&self, task: TaskId) -> Result<(), String> {
+        let dependents = || {
+            (0..self.tasks.dependent_count(task))
+                .map(|place| self.tasks.state(self.tasks.dependent(task, place)))
+        };
+        let readers = dependents().filter(|state| state.is_unfinished()).count();
+        ensure(self.tasks.readers[task.index()] as usize == readers, || {
+            format!("{task} counts {} readers of {readers}", self.tasks.readers[task.index()])
+        })?;
+        let unforgotten = dependents().filter(|&state| state != TaskState::Forgotten).count();
+        ensure(self.tasks.unforgotten_dependents[task.index()] as usize == unforgotten, || {
+            format!("{task} has {unforgotten} dependents that are not forgotten, and counts others")
+        })?;
+        ensure(self.tasks.has(task, flag::GHOST) == self.ghosts.contains_key(&task), || {
+            format!("{task} is marked wrongly as having a cancelled attempt")
+        })
+    }
+
+    fn validate_state(&self, task: TaskId) -> Result<(), String> {
+        let state = self.tasks.state(task);
+        let node = self.tasks.node[task.index()];
+        let is_needed = self.tasks.readers[task.index()] > 0 || self.tasks.has(task, flag::WANTED);
+        let missing = (0..self.tasks.dependency_count(task))
+            .filter(|&place| {
+                self.tasks.state(self.tasks.dependency(task, place)) != TaskState::Memory
+            })
+            .count();
+        let alive = |node: NodeId| self.nodes.get(node).is_some();
+        if state.is_unfinished() || state == TaskState::Memory {
+            ensure(is_needed, || format!("{task} is {state}, but nobody needs it"))?;
+        }
+        match state {
+            TaskState::Waiting => {
+                let counted = self.tasks.missing_inputs[task.index()] as usize;
+                ensure(counted == missing, || {
+                    format!("{task} waits for {counted} inputs, but {missing} are missing")
+                })?;
+                ensure(missing > 0 || self.tasks.has(task, flag::GHOST), || {
+                    format!("{task} waits for nothing")
+                })
+            }
+            TaskState::NoWorker => {
+                ensure(self.no_worker.contains_key(&task) && self.nodes.is_empty(), || {
+                    format!("{task} is no-worker, but there are nodes or it is not listed")
+                })
+            }
+            TaskState::Queued => {
+                ensure(missing == 0, || format!("{task} is queued without {missing} inputs"))?;
+                let urgency = urgency(&self.submissions, &self.tasks, task);
+                let is_listed = if node == NOWHERE {
+                    self.common_queue
+                        .get(&urgency.0)
+                        .is_some_and(|queue| queue.ranks.contains(urgency.1))
+                } else {
+                    self.nodes.get(node).is_some_and(|entry| entry.queue.contains(&(urgency, task)))
+                };
+                ensure(is_listed, || format!("{task} is queued, but in no queue of {node}"))
+            }
+            TaskState::Processing => {
+                ensure(missing == 0, || format!("{task} runs without {missing} inputs"))?;
+                ensure(!self.tasks.has(task, flag::GHOST), || {
+                    format!("{task} runs beside its cancelled attempt")
+                })?;
+                ensure(alive(node), || format!("{task} runs on {node}, which is gone"))
+            }
+            TaskState::Memory => {
+                ensure(alive(node), || format!("{task} is held by {node}, which is gone"))?;
+                let mut copies = self.replicas.get(&task).into_iter().flatten();
+                ensure(copies.all(|&copy| alive(copy) && copy != node), || {
+                    format!("{task} has a copy on a node that is gone, or is counted twice")
+                })
+            }
+            TaskState::Released | TaskState::Erred => Ok(()),
+            TaskState::Forgotten => ensure(!self.tasks.has(task, flag::WANTED), || {
+                format!("{task} is forgotten, but wanted")
+            }),
+        }
+    }
+
+    fn validate_nodes(&self) -> Result<(), String> {
+        let mut occupied: BTreeMap<NodeId, u32> = BTreeMap::new();
+        for task in (0..self.tasks.len() as u32).map(TaskId) {
+            if self.tasks.state(task) == TaskState::Processing {
+                *occupied.entry(self.tasks.node[task.index()]).or_default() += 1;
+            }
+        }
+        for (node, _) in self.ghosts.values() {
+            *occupied.entry(*node).or_default() += 1;
+        }
+        for node in self.nodes.ids() {
+            let entry = self.nodes.get(node).expect("ids() gives living nodes");
+            let counted = occupied.get(&node).copied().unwrap_or_default();
+            ensure(entry.occupied == counted, || {
+                format!("{node} counts {} slots as taken, {counted} are", entry.occupied)
+            })?;
+            ensure(entry.occupied <= entry.window, || format!("{node} was given too much"))?;
+            ensure(!entry.has_free_slot() || entry.queue.is_empty(), || {
+                format!("{node} has a free slot and a queue")
+            })?;
+            ensure(!entry.has_free_slot() || self.common_queue.is_empty(), || {
+                format!("{node} has a free slot while tasks wait for any")
+            })?;
+            let asked = self.retracting.values().filter(|one| one.to == node).count();
+            ensure(entry.expected as usize == asked, || {
+                format!("{node} expects {} tasks back, {asked} were asked for", entry.expected)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn validate_groups(&self) -> Result<(), String> {
+        let mut counts = vec![[0_u32; TaskState::ALL.len()]; self.groups.len()];
+        for task in (0..self.tasks.len() as u32).map(TaskId) {
+            counts[self.tasks.group[task.index()].index()][self.tasks.state(task) as usize] += 1;
+        }
+        for (group, counted) in self.groups.iter().zip(counts) {
+            ensure(group.counts == counted, || format!("a group counts {:?}", group.counts))?;
+        }
+        Ok(())
+    }
+}
+
+fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(message()) }
+}
