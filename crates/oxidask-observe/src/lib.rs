@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Makes visible what happened, from records; it cannot steer.
+
+mod ring;
+
+pub use ring::Ring;

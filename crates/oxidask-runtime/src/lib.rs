@@ -1,1 +1,6 @@
-//! Placeholder.
+//! The shells: what touches threads, clocks and locks.
+//!
+//! [`engine`] runs graphs inside the user's process. It knows no Python: what a task is and how it
+//! is run comes from an implementation of [`engine::Tasks`].
+
+pub mod engine;

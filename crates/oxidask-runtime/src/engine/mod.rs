@@ -1,0 +1,33 @@
+//! The in-process engine: the scheduler core, a pool of threads, no messages.
+//!
+//! There is no scheduler thread. Whoever ends a task takes the lock of the [`Run`], tells the
+//! scheduler, and leaves with the next task. A [`Run`] is one graph being computed; it has a
+//! scheduler of its own, with one node whose threads are the run's share of the [`Pool`]. Threads
+//! reserve nothing: what the scheduler has given to the node waits in one place for whichever thread
+//! is free first.
+
+mod pool;
+mod run;
+
+pub use pool::{Pool, Tick};
+pub use run::{Assigned, Next, Outcome, Run, RunState};
+
+/// What the engine runs: a table of tasks that knows how to run each and keeps their results.
+///
+/// The engine calls `execute` for a task only while the results of its dependencies are kept, and
+/// once for each attempt.
+pub trait Tasks: Send + Sync + Sized + 'static {
+    /// Runs a task in the calling thread and keeps its result, or why it failed.
+    fn execute(&self, run: &Run<Self>, task: u32) -> Outcome;
+
+    /// Forgets results that nobody needs any more.
+    fn release(&self, tasks: &[u32]);
+
+    /// Waits by calling `wait`, without holding what other threads need in order to run tasks.
+    fn while_waiting<R: Send>(wait: impl FnOnce() -> R + Send) -> R;
+
+    /// Lets other threads have what this one holds while it runs tasks, for a moment.
+    fn yield_now() {
+        Self::while_waiting(|| ());
+    }
+}

@@ -1,0 +1,151 @@
+//! The threads of the process that run tasks, kept between runs.
+//!
+//! The pool starts no thread itself: whoever owns it starts threads that call [`Pool::serve`], as
+//! many as [`Pool::threads_to_start`] says.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use super::{Run, Tasks};
+
+/// Threads that run tasks of all runs.
+pub struct Pool<T> {
+    inner: Mutex<Inner<T>>,
+    /// Notified when a task waits for a thread, and when the pool stops.
+    work: Condvar,
+    /// Notified when a thread has left.
+    left: Condvar,
+    idle: AtomicUsize,
+}
+
+struct Inner<T> {
+    /// The newest last: it is served first, because others may wait for it inside their tasks.
+    runs: Vec<Arc<Run<T>>>,
+    threads: usize,
+    started: u32,
+    stopping: bool,
+}
+
+/// What a waiting client saw when it last looked, so that it notices tasks that no thread takes.
+#[derive(Debug, Default)]
+pub struct Tick {
+    completed: usize,
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self {
+            inner: Mutex::new(Inner { runs: Vec::new(), threads: 0, started: 0, stopping: false }),
+            work: Condvar::new(),
+            left: Condvar::new(),
+            idle: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl<T: Tasks> Pool<T> {
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        self.inner.lock().expect("nothing panics while the pool's lock is held")
+    }
+
+    /// How many threads are missing until there are `wanted`; they count as started from now on.
+    pub fn threads_to_start(&self, wanted: usize) -> usize {
+        let mut inner = self.lock();
+        if inner.stopping {
+            return 0;
+        }
+        let missing = wanted.saturating_sub(inner.threads);
+        inner.threads += missing;
+        missing
+    }
+
+    /// Lets the threads take tasks of a run.
+    pub fn add(&self, run: Arc<Run<T>>) {
+        let waiting = run.waiting();
+        self.lock().runs.push(run);
+        for _ in 0..waiting.min(self.idle.load(Ordering::SeqCst)) {
+            self.work.notify_one();
+        }
+    }
+
+    /// Takes a run away that is over.
+    pub fn remove(&self, run: &Arc<Run<T>>) {
+        let mut inner = self.lock();
+        inner.runs.retain(|other| !Arc::ptr_eq(other, run));
+    }
+
+    /// The life of a thread of the pool: runs tasks until the pool stops.
+    pub fn serve(&self) {
+        let thread = {
+            let mut inner = self.lock();
+            inner.started += 1;
+            inner.started - 1
+        };
+        while let Some(run) = T::while_waiting(|| self.next_run()) {
+            run.work(thread, || self.wake_one());
+        }
+        self.lock().threads -= 1;
+        self.left.notify_all();
+    }
+
+    fn next_run(&self) -> Option<Arc<Run<T>>> {
+        let mut inner = self.lock();
+        loop {
+            if inner.stopping {
+                return None;
+            }
+            // Announced before looking, as whoever adds a task looks after adding it: one of the
+            // two sees the other.
+            self.idle.fetch_add(1, Ordering::SeqCst);
+            let found = inner.runs.iter().rev().find(|run| run.waiting() > 0).map(Arc::clone);
+            if found.is_none() {
+                inner = self.work.wait(inner).expect("nothing panics while the pool's lock is held");
+            }
+            self.idle.fetch_sub(1, Ordering::SeqCst);
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+
+    /// Wakes a thread that has nothing to do, if there is one.
+    pub fn wake_one(&self) {
+        if self.idle.load(Ordering::SeqCst) > 0 {
+            // The lock makes sure that a thread that saw no task is waiting by now.
+            let _inner = self.lock();
+            self.work.notify_one();
+        }
+    }
+
+    /// Called every few milliseconds by whoever waits for a run: if tasks wait and none has ended
+    /// since the last call, another thread takes over. (Short tasks do not wake threads; this is for
+    /// the one that is not as short as the others of its group.)
+    pub fn watch(&self, run: &Run<T>, tick: &mut Tick) {
+        let (completed, _) = run.progress();
+        if run.waiting() > 0 && completed == tick.completed {
+            self.wake_one();
+            run.notify_helper();
+        }
+        tick.completed = completed;
+    }
+
+    /// Tells all threads to leave once their present task has ended.
+    pub fn stop(&self) {
+        self.lock().stopping = true;
+        self.work.notify_all();
+    }
+
+    /// Waits, at most so long, until the threads have left; says how many have not.
+    pub fn join(&self, timeout: std::time::Duration) -> usize {
+        let (inner, _) = self
+            .left
+            .wait_timeout_while(self.lock(), timeout, |inner| inner.threads > 0)
+            .expect("nothing panics while the pool's lock is held");
+        inner.threads
+    }
+
+    /// The runs that are being computed.
+    pub fn runs(&self) -> Vec<Arc<Run<T>>> {
+        self.lock().runs.clone()
+    }
+}

@@ -1,0 +1,350 @@
+//! One graph being computed.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use oxidask_observe::Ring;
+use oxidask_protocol::{Attempt, NodeId, Record, RecordBody, SpanKind, TaskId, TaskState};
+use oxidask_scheduler::{Action, Event, Outbox, Outcome as End, SchedulerState, Settings, Submission};
+
+use super::Tasks;
+
+/// The process itself.
+const HERE: NodeId = NodeId(0);
+/// Waking a thread and handing it the interpreter costs about as much as tasks of this length.
+const WORTH_A_THREAD: Duration = Duration::from_micros(30);
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It returned; the table of tasks keeps the result.
+    Finished,
+    /// It failed; the table of tasks keeps why.
+    Failed,
+}
+
+/// A task that a thread may run now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// Which task.
+    pub task: u32,
+    attempt: Attempt,
+}
+
+/// What a thread does after a task.
+#[derive(Clone, Copy, Debug)]
+pub struct Next {
+    /// The task to run next, if there is one.
+    pub assigned: Option<Assigned>,
+    /// Whether another task waits that is worth waking another thread for.
+    pub wake_another: bool,
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// Wanted results are missing.
+    Running,
+    /// All wanted results are there.
+    Done,
+    /// This task failed, and with it a wanted one.
+    Failed {
+        /// The task that failed first.
+        task: u32,
+    },
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// One graph being computed. See the module [`super`] for how threads share it.
+pub struct Run<T> {
+    /// What is run.
+    pub tasks: T,
+    inner: Mutex<Inner>,
+    /// Tasks that wait for a thread: the length of `Inner::runnable`.
+    waiting: AtomicUsize,
+    /// Notified when the run is over, and when a task waits while somebody helps.
+    changed: Condvar,
+    begun: Instant,
+}
+
+struct Inner {
+    scheduler: SchedulerState,
+    outbox: Outbox,
+    runnable: BinaryHeap<Reverse<(u32, u32, Attempt)>>,
+    wanted: Vec<TaskId>,
+    missing: usize,
+    state: RunState,
+    executing: usize,
+    completed: usize,
+    ring: Option<Ring>,
+}
+
+impl<T: Tasks> Run<T> {
+    /// Hands a graph to a scheduler of its own, with `threads` slots.
+    ///
+    /// With `records`, what happens is kept for [`Run::drain_records`].
+    pub fn new(tasks: T, submission: Submission, threads: u32, records: Option<Ring>) -> Self {
+        let mut wanted: Vec<TaskId> = submission.wanted.iter().copied().map(TaskId).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut inner = Inner {
+            scheduler: SchedulerState::new(Settings::default()),
+            outbox: Outbox::default(),
+            runnable: BinaryHeap::new(),
+            missing: wanted.len(),
+            state: if wanted.is_empty() { RunState::Done } else { RunState::Running },
+            wanted,
+            executing: 0,
+            completed: 0,
+            ring: records,
+        };
+        let begun = Instant::now();
+        inner.handle(Event::NodeJoined { node: HERE, threads, window: threads }, Duration::ZERO, None);
+        inner.handle(Event::GraphSubmitted(Box::new(submission)), begun.elapsed(), None);
+        let waiting = AtomicUsize::new(inner.runnable.len());
+        Self { tasks, inner: Mutex::new(inner), waiting, changed: Condvar::new(), begun }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("the scheduler does not panic while the lock is held")
+    }
+
+    /// Tasks that wait for a thread.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    /// How far the run has come.
+    pub fn state(&self) -> RunState {
+        self.lock().state
+    }
+
+    /// Tasks that ended so far, and tasks that run now.
+    pub fn progress(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.completed, inner.executing)
+    }
+
+    /// Time since the run began.
+    pub fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// The most urgent task that waits for a thread.
+    pub fn take(&self) -> Next {
+        let mut inner = self.lock();
+        self.next(&mut inner)
+    }
+
+    fn next(&self, inner: &mut Inner) -> Next {
+        let assigned = inner.runnable.pop().map(|Reverse((_, task, attempt))| {
+            inner.executing += 1;
+            Assigned { task, attempt }
+        });
+        self.waiting.store(inner.runnable.len(), Ordering::SeqCst);
+        let wake_another = inner.runnable.peek().is_some_and(|&Reverse((_, task, _))| {
+            let group = inner.scheduler.group_of(TaskId(task));
+            inner.scheduler.group_duration(group).is_none_or(|mean| mean > WORTH_A_THREAD)
+        });
+        Next { assigned, wake_another }
+    }
+
+    /// Tells how a task ended, and takes the next one. Results to release are put in `released`.
+    pub fn complete(
+        &self,
+        assigned: Assigned,
+        outcome: Outcome,
+        thread: u32,
+        duration: Duration,
+        released: &mut Vec<u32>,
+    ) -> Next {
+        let mut inner = self.lock();
+        inner.executing -= 1;
+        inner.completed += 1;
+        let now = self.begun.elapsed();
+        let task = TaskId(assigned.task);
+        if inner.ring.is_some() {
+            let group = inner.scheduler.group_of(task);
+            let kind = match outcome {
+                Outcome::Finished => SpanKind::Compute,
+                Outcome::Failed => SpanKind::Failed,
+            };
+            let attempt = assigned.attempt;
+            let body = RecordBody::Span { kind, task, group, attempt, thread, duration };
+            inner.outbox.records.push(Record { at: now, body });
+        }
+        let (node, attempt) = (HERE, assigned.attempt);
+        let event = match outcome {
+            Outcome::Finished => Event::TaskFinished { node, task, attempt, nbytes: 0, duration },
+            Outcome::Failed => Event::TaskErred { node, task, attempt },
+        };
+        let was_running = inner.state == RunState::Running;
+        inner.handle(event, now, Some(released));
+        if was_running && matches!(inner.state, RunState::Failed { .. }) {
+            inner.abandon(now, released);
+        }
+        if inner.state != RunState::Running {
+            self.changed.notify_all();
+        }
+        self.next(&mut inner)
+    }
+
+    /// Gives up: what has not started never will. Says which tasks run now.
+    pub fn cancel(&self) {
+        let mut released = Vec::new();
+        let mut inner = self.lock();
+        if inner.state == RunState::Running {
+            inner.state = RunState::Cancelled;
+            inner.abandon(self.begun.elapsed(), &mut released);
+            self.waiting.store(inner.runnable.len(), Ordering::SeqCst);
+            self.changed.notify_all();
+        }
+        drop(inner);
+        self.tasks.release(&released);
+    }
+
+    /// Runs what waits, in the calling thread, until nothing does. `wake` is called when another
+    /// thread should help.
+    pub fn work(&self, thread: u32, mut wake: impl FnMut()) {
+        /// How long a thread keeps what it needs to run tasks before it lets others have it.
+        const TURN: Duration = Duration::from_micros(200);
+        let mut released = Vec::new();
+        let mut next = self.take();
+        let mut begin = Instant::now();
+        let mut turn = begin;
+        while let Some(assigned) = next.assigned {
+            if next.wake_another {
+                wake();
+            }
+            let outcome = self.tasks.execute(self, assigned.task);
+            let end = Instant::now();
+            next = self.complete(assigned, outcome, thread, end - begin, &mut released);
+            if !released.is_empty() {
+                self.tasks.release(&released);
+                released.clear();
+            }
+            begin = end;
+            if end - turn > TURN {
+                T::yield_now();
+                turn = Instant::now();
+                begin = turn;
+            }
+        }
+    }
+
+    /// Works until the run is over, waiting where there is nothing to do. Every `tick` of a wait,
+    /// `on_tick` may end it by an error.
+    pub fn help<E>(
+        &self,
+        thread: u32,
+        tick: Duration,
+        mut wake: impl FnMut(),
+        mut on_tick: impl FnMut() -> Result<(), E>,
+    ) -> Result<RunState, E> {
+        loop {
+            self.work(thread, &mut wake);
+            let state = T::while_waiting(|| {
+                let guard = self.lock();
+                let is_idle = |inner: &mut Inner| {
+                    inner.state == RunState::Running && inner.runnable.is_empty()
+                };
+                let (guard, _) = self
+                    .changed
+                    .wait_timeout_while(guard, tick, is_idle)
+                    .expect("the scheduler does not panic while the lock is held");
+                guard.state
+            });
+            if state != RunState::Running {
+                return Ok(state);
+            }
+            on_tick()?;
+        }
+    }
+
+    /// Waits, at most so long, until the run is over.
+    pub fn wait(&self, timeout: Duration) -> RunState {
+        let guard = self.lock();
+        let (guard, _) = self
+            .changed
+            .wait_timeout_while(guard, timeout, |inner| inner.state == RunState::Running)
+            .expect("the scheduler does not panic while the lock is held");
+        guard.state
+    }
+
+    /// Tells a helper, if one waits, that a task waits for a thread.
+    pub(super) fn notify_helper(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Moves the records since the last call into `into`; says how many were lost before.
+    pub fn drain_records(&self, into: &mut Vec<Record>) -> u64 {
+        self.lock().ring.as_mut().map_or(0, |ring| ring.drain(into))
+    }
+
+    /// How many tasks of each state there are.
+    pub fn counts(&self) -> [u32; TaskState::ALL.len()] {
+        let inner = self.lock();
+        let mut counts = [0; TaskState::ALL.len()];
+        for group in 0..inner.scheduler.next_group_id().0 {
+            for state in TaskState::ALL {
+                counts[state as usize] +=
+                    inner.scheduler.group_count(oxidask_protocol::GroupId(group), state);
+            }
+        }
+        counts
+    }
+}
+
+impl Inner {
+    /// Tells the scheduler, and carries out what it says.
+    fn handle(&mut self, event: Event, now: Duration, released: Option<&mut Vec<u32>>) {
+        self.scheduler.handle(event, now, &mut self.outbox);
+        let mut nobody = Vec::new();
+        let released = released.unwrap_or(&mut nobody);
+        for action in self.outbox.actions.drain(..) {
+            match action {
+                Action::Run { task, attempt, .. } => {
+                    let rank = self.scheduler.rank_of(task);
+                    self.runnable.push(Reverse((rank, task.0, attempt)));
+                }
+                Action::Drop { task, .. } => released.push(task.0),
+                Action::Report { outcome: End::Finished, .. } => {
+                    self.missing -= 1;
+                    if self.missing == 0 && self.state == RunState::Running {
+                        self.state = RunState::Done;
+                    }
+                }
+                Action::Report { outcome: End::Erred { blame, .. }, .. } => {
+                    if self.state == RunState::Running {
+                        self.state = RunState::Failed { task: blame.0 };
+                    }
+                }
+                // A cancelled task that runs is let run to its end; one that waits for a thread is
+                // taken out of `runnable` by `abandon`.
+                Action::Cancel { .. } | Action::Forget { .. } => {}
+                Action::Fetch { .. } | Action::Retract { .. } => {
+                    unreachable!("there is one node, and it is given no more than it has threads")
+                }
+            }
+        }
+        if let Some(ring) = &mut self.ring {
+            ring.extend(&self.outbox.records);
+        }
+        self.outbox.records.clear();
+    }
+
+    /// Releases all wanted tasks, so that nothing more starts.
+    fn abandon(&mut self, now: Duration, released: &mut Vec<u32>) {
+        let tasks = self.wanted.clone();
+        self.handle(Event::TasksReleased { tasks }, now, Some(released));
+        // Each answer may let another task start only if somebody still needs one: nobody does.
+        while let Some(Reverse((_, task, attempt))) = self.runnable.pop() {
+            let event = Event::AttemptEnded { node: HERE, task: TaskId(task), attempt };
+            self.handle(event, now, Some(released));
+        }
+    }
+}
