@@ -2,10 +2,15 @@
 
 use pyo3::prelude::*;
 
+mod tokenize;
+
 /// The engine of Oxidask.
 #[pymodule]
 mod _core {
     use super::*;
+
+    #[pymodule_export]
+    use super::tokenize::{set_token_overrides, tokenize_objects};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
