@@ -116,7 +116,7 @@ impl Collapsed {
         edges: &[(u32, u32)],
     ) -> Self {
         let mut groups: Vec<Group> = Vec::new();
-        let mut names: Vec<Vec<u32>> = Vec::new();
+        let mut prefixes_in: Vec<Vec<u32>> = Vec::new();
         let mut group_of = Vec::with_capacity(labels.len());
         let mut known = std::collections::BTreeMap::new();
         for (&label, &prefix) in labels.iter().zip(prefix_of) {
@@ -127,17 +127,17 @@ impl Collapsed {
                     tasks: 0,
                     inner_edges: 0,
                 });
-                names.push(Vec::new());
+                prefixes_in.push(Vec::new());
                 groups.len() as u32 - 1
             });
             group_of.push(group);
             groups[group as usize].tasks += 1;
-            let named = &mut names[group as usize];
+            let named = &mut prefixes_in[group as usize];
             if named.len() <= MOST_NAMES && !named.contains(&prefix) {
                 named.push(prefix);
             }
         }
-        for (group, named) in groups.iter_mut().zip(&names) {
+        for (group, named) in groups.iter_mut().zip(&prefixes_in) {
             let shown: Vec<&str> = named
                 .iter()
                 .take(MOST_NAMES)

@@ -2,7 +2,7 @@
 //!
 //! Up to a limit each task is drawn; beyond, groups of tasks with counts ([`crate::collapse`]).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::collapse::{Collapsed, Rule, collapse};
 use crate::layout::{Direction, LayoutError, layers};
@@ -180,9 +180,9 @@ impl Facts {
             thousands(widest),
         );
         if let Some((work, span)) = work_and_span(graph, &layer_of) {
-            caption.push_str(&format!(" · T1 {} · T∞ {}", duration(work), duration(span)));
+            let _ = write!(caption, " · T1 {} · T∞ {}", duration(work), duration(span));
             if span > 0.0 {
-                caption.push_str(&format!(" · parallelism {:.1}", work / span));
+                let _ = write!(caption, " · parallelism {:.1}", work / span);
             }
         }
         let shown: Vec<&str> = graph.prefixes.iter().take(5).map(String::as_str).collect();
@@ -280,7 +280,7 @@ fn task_shape(task: &Task, scale: &Scale) -> Shape {
         if !detail.is_empty() {
             detail.push_str(" · ");
         }
-        detail.push_str(&format!("#{order}"));
+        let _ = write!(detail, "#{order}");
     }
     Shape {
         label: task.label.clone(),
@@ -352,7 +352,7 @@ fn add_groups(graph: &TaskGraph, collapsed: &Collapsed, scale: &Scale, scene: &m
         }
         let mut detail = format!("×{}", thousands(group.tasks));
         if let (true, Some((first, last))) = (scale.is_order(), members.orders) {
-            detail.push_str(&format!(" · #{first}–#{last}"));
+            let _ = write!(detail, " · #{first}–#{last}");
         }
         let inner = thousands(group.inner_edges);
         let title = match group.inner_edges {
@@ -369,7 +369,7 @@ fn add_groups(graph: &TaskGraph, collapsed: &Collapsed, scale: &Scale, scene: &m
             ),
         };
         if group.inner_edges > 0 {
-            detail.push_str(&format!(" · {inner} inside"));
+            let _ = write!(detail, " · {inner} inside");
         }
         scene.shapes.push(Shape {
             label: group.name.clone(),

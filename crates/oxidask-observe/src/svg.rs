@@ -20,6 +20,8 @@ const DETAIL_ROOM: f64 = 190.0;
 const HEIGHT: f64 = 24.0;
 const HEIGHT_WITH_DETAIL: f64 = 35.0;
 const LEAST_WIDTH: f64 = 26.0;
+/// Shapes stand far enough apart for the counts on the arrows between them.
+const LEAST_WIDTH_WITH_COUNTS: f64 = 72.0;
 /// How far the cards behind the first of a stack stick out.
 const CARD_OFFSET: f64 = 3.5;
 const MARGIN: f64 = 14.0;
@@ -102,7 +104,17 @@ pub struct Scene {
 /// # Errors
 /// If an arrow names no shape, or the arrows form a cycle.
 pub fn write(scene: &Scene) -> Result<String, LayoutError> {
-    let faces: Vec<Face> = scene.shapes.iter().map(Face::of).collect();
+    let has_counts = scene.arrows.iter().any(|arrow| arrow.count > 1);
+    let least_width = if has_counts {
+        LEAST_WIDTH_WITH_COUNTS
+    } else {
+        LEAST_WIDTH
+    };
+    let faces: Vec<Face> = scene
+        .shapes
+        .iter()
+        .map(|shape| Face::of(shape, least_width))
+        .collect();
     let sizes: Vec<Size> = faces.iter().map(|face| face.size).collect();
     let edges: Vec<(u32, u32)> = scene
         .arrows
@@ -139,7 +151,7 @@ struct Face {
 }
 
 impl Face {
-    fn of(shape: &Shape) -> Self {
+    fn of(shape: &Shape, least_width: f64) -> Self {
         let label = text::fit(&shape.label, LABEL_SIZE, LABEL_ROOM);
         let detail = text::fit(&shape.detail, DETAIL_SIZE, DETAIL_ROOM);
         let text_width = text::width(&label, LABEL_SIZE).max(text::width(&detail, DETAIL_SIZE));
@@ -148,7 +160,7 @@ impl Face {
             Outline::Box => 7.0,
         };
         let mut size = Size {
-            width: (text_width + 2.0 * padding).max(LEAST_WIDTH).ceil(),
+            width: (text_width + 2.0 * padding).max(least_width).ceil(),
             height: if detail.is_empty() {
                 HEIGHT
             } else {
@@ -241,10 +253,10 @@ fn write_arrows(scene: &Scene, layout: &Layout, out: &mut String) {
     let mut has_head = vec![false; scene.shapes.len()];
     let mut heads = String::new();
     for (arrow, points) in scene.arrows.iter().zip(&layout.edges) {
-        if let Some(&tip) = points.last() {
-            if !std::mem::replace(&mut has_head[arrow.target as usize], true) {
-                push_head(tip, scene.direction, &mut heads);
-            }
+        if let Some(&tip) = points.last()
+            && !std::mem::replace(&mut has_head[arrow.target as usize], true)
+        {
+            push_head(tip, scene.direction, &mut heads);
         }
     }
     if !heads.is_empty() {
@@ -313,7 +325,7 @@ fn steps(points: &[Point], direction: Direction) -> impl DoubleEndedIterator<Ite
         let along = dx * ahead.x + dy * ahead.y;
         let across = (dx * ahead.y).abs() + (dy * ahead.x).abs();
         // Lines that run far sideways are nearly straight: bent ones would run together.
-        let bend = MOST_BEND * (2.0 * along / across.max(1.0)).clamp(0.0, 1.0).powi(2) * along;
+        let bend = MOST_BEND * (2.0 * along / across.max(1.0)).clamp(0.25, 1.0) * along;
         let (x, y) = (ahead.x * bend, ahead.y * bend);
         [
             from,
@@ -492,16 +504,17 @@ fn write_counts(scene: &Scene, layout: &Layout, out: &mut String) {
     }
 }
 
-/// The place on a curve nearest its middle where no other label is; marks it as taken.
+/// A place on a curve where no other label is, and marks it as taken. It lies before the middle if
+/// it can: more lines run together at their ends than at their starts.
 fn free_place(curve: &Curve, width: f64, taken: &mut BTreeSet<(i64, i64)>) -> Option<Point> {
     const CELL: f64 = 5.0;
     let cells = |place: Point| {
         let column = |x: f64| (x / CELL).floor() as i64;
-        let columns = column(place.x - width / 2.0 - 2.0)..=column(place.x + width / 2.0 + 2.0);
+        let columns = column(place.x - width / 2.0 - 1.0)..=column(place.x + width / 2.0 + 1.0);
         let rows = column(place.y - 5.0)..=column(place.y + 5.0);
         columns.flat_map(move |x| rows.clone().map(move |y| (x, y)))
     };
-    let place = [0.5, 0.38, 0.62, 0.28, 0.72]
+    let place = [0.35, 0.5, 0.25, 0.62, 0.75]
         .map(|share| point_on(curve, share))
         .into_iter()
         .find(|&place| cells(place).all(|cell| !taken.contains(&cell)))?;
@@ -528,7 +541,7 @@ pub fn thousands(count: usize) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

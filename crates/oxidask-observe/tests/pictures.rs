@@ -108,7 +108,7 @@ fn wavefront(side: usize) -> TaskGraph {
     builder.graph
 }
 
-/// A small generator of pseudo-random numbers (SplitMix64).
+/// A small generator of pseudo-random numbers (`SplitMix64`).
 struct Random(u64);
 
 impl Random {

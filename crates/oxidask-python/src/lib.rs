@@ -2,10 +2,15 @@
 
 use pyo3::prelude::*;
 
+mod drawing;
+
 /// The engine of Oxidask.
 #[pymodule]
 mod _core {
     use super::*;
+
+    #[pymodule_export]
+    use super::drawing::render_svg;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -21,7 +21,7 @@ use self::proper::Proper;
 /// Free space between two neighbouring nodes of a layer.
 const NODE_GAP: f64 = 11.0;
 /// The space between two layers if all edges between them run straight.
-const LEAST_LAYER_GAP: f64 = 24.0;
+const LEAST_LAYER_GAP: f64 = 28.0;
 /// The space between two layers if edges move sideways a little.
 const LAYER_GAP: f64 = 38.0;
 /// The most space between two layers, where edges run far sideways.
