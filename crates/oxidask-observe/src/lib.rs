@@ -1,5 +1,14 @@
-//! Makes visible what happened, from records; it cannot steer.
+//! Makes visible what happened: records of a run, and drawings of task graphs. It cannot steer.
+//!
+//! - [`Ring`] keeps the newest records of a run.
+//! - [`picture`]: a [`picture::TaskGraph`] goes in, a self-contained SVG comes out.
 
+pub mod collapse;
+pub mod layout;
+pub mod palette;
+pub mod picture;
 mod ring;
+pub mod svg;
+pub mod text;
 
 pub use ring::Ring;

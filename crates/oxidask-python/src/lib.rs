@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+mod drawing;
 mod tokenize;
 
 /// The engine of Oxidask.
@@ -9,6 +10,8 @@ mod tokenize;
 mod _core {
     use super::*;
 
+    #[pymodule_export]
+    use super::drawing::render_svg;
     #[pymodule_export]
     use super::tokenize::{set_token_overrides, tokenize_objects};
 

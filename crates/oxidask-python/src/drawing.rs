@@ -1,0 +1,104 @@
+//! Drawings of task graphs.
+
+use std::str::FromStr;
+
+use oxidask_observe::layout::Direction;
+use oxidask_observe::picture::{self, Colouring, Kind, Options, Task, TaskGraph};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// Draws a task graph as SVG.
+///
+/// `labels`, `details`, `keys`, `groups` (indices into `group_names`) and `kinds` (0 for data, 1 for
+/// a call) have one entry for each task, as do `order` and `seconds` if given; `edges` are pairs of
+/// indices of tasks, dependency first.
+#[pyfunction]
+#[pyo3(signature = (
+    labels, details, keys, groups, group_names, kinds, edges, rankdir, color, order, seconds, maxval, limit, has_results
+))]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the graph crosses in bulk, as columns"
+)]
+pub(crate) fn render_svg(
+    py: Python<'_>,
+    labels: Vec<String>,
+    details: Vec<String>,
+    keys: Vec<String>,
+    groups: Vec<u32>,
+    group_names: Vec<String>,
+    kinds: Vec<u8>,
+    edges: Vec<(u32, u32)>,
+    rankdir: &str,
+    color: Option<&str>,
+    order: Option<Vec<u32>>,
+    seconds: Option<Vec<f64>>,
+    maxval: Option<u32>,
+    limit: usize,
+    has_results: bool,
+) -> PyResult<String> {
+    let count = labels.len();
+    check_length("details", details.len(), count)?;
+    check_length("keys", keys.len(), count)?;
+    check_length("groups", groups.len(), count)?;
+    check_length("kinds", kinds.len(), count)?;
+    check_length("order", order.as_ref().map_or(count, Vec::len), count)?;
+    check_length("seconds", seconds.as_ref().map_or(count, Vec::len), count)?;
+    let options = Options {
+        direction: Direction::from_str(rankdir).map_err(value_error)?,
+        colouring: colouring(color, maxval)?,
+        limit,
+        has_results,
+    };
+    py.detach(|| {
+        let texts = labels
+            .into_iter()
+            .zip(details)
+            .zip(keys)
+            .zip(groups)
+            .zip(kinds);
+        let tasks = texts
+            .enumerate()
+            .map(|(index, ((((label, detail), key), prefix), kind))| Task {
+                label,
+                detail,
+                key,
+                prefix,
+                kind: if kind == 0 { Kind::Data } else { Kind::Call },
+                order: order.as_ref().map(|order| order[index]),
+                seconds: seconds.as_ref().map(|seconds| seconds[index]),
+            });
+        let graph = TaskGraph {
+            tasks: tasks.collect(),
+            prefixes: group_names,
+            edges,
+        };
+        picture::render(&graph, &options).map_err(value_error)
+    })
+}
+
+fn colouring(color: Option<&str>, maxval: Option<u32>) -> PyResult<Colouring> {
+    match color {
+        None => Ok(Colouring::Prefix),
+        Some("order") => Ok(Colouring::Order { last: maxval }),
+        Some(other) => Err(PyValueError::new_err(format!(
+            "color {other:?} is not known; give None (by prefix) or 'order'"
+        ))),
+    }
+}
+
+fn check_length(name: &str, length: usize, tasks: usize) -> PyResult<()> {
+    if length == tasks {
+        return Ok(());
+    }
+    let message = format!("{name} has {length} entries for {tasks} tasks; give one for each task");
+    Err(PyValueError::new_err(message))
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is the argument of `map_err`"
+)]
+fn value_error(error: impl std::error::Error) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
