@@ -325,7 +325,7 @@ fn steps(points: &[Point], direction: Direction) -> impl DoubleEndedIterator<Ite
         let along = dx * ahead.x + dy * ahead.y;
         let across = (dx * ahead.y).abs() + (dy * ahead.x).abs();
         // Lines that run far sideways are nearly straight: bent ones would run together.
-        let bend = MOST_BEND * (2.0 * along / across.max(1.0)).clamp(0.25, 1.0) * along;
+        let bend = MOST_BEND * (2.0 * along / across.max(1.0)).clamp(0.1, 1.0) * along;
         let (x, y) = (ahead.x * bend, ahead.y * bend);
         [
             from,

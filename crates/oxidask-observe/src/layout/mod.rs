@@ -2,7 +2,7 @@
 //!
 //! The steps are those of Sugiyama, one file each: [`layers`] gives each node a layer,
 //! [`proper`] cuts long edges at each layer they pass, [`crossings`] orders each layer,
-//! [`coordinates`] moves the nodes sideways. Each connected component is laid out alone.
+//! [`coordinates`] moves the nodes sideways. A very wide layer may become two [`rows`]. Each connected component is laid out alone.
 //!
 //! Edges turn only in the empty gaps between layers and pass a layer straight, in a place kept free
 //! for them; so they pass beside nodes, never through them. (The exception: a graph whose long edges
@@ -12,6 +12,7 @@ mod coordinates;
 mod crossings;
 mod layers;
 mod proper;
+mod rows;
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,14 +21,16 @@ use self::proper::Proper;
 
 /// Free space between two neighbouring nodes of a layer.
 const NODE_GAP: f64 = 11.0;
+/// The space between two rows of one layer.
+const ROW_GAP: f64 = 12.0;
 /// The space between two layers if all edges between them run straight.
 const LEAST_LAYER_GAP: f64 = 28.0;
 /// The space between two layers if edges move sideways a little.
 const LAYER_GAP: f64 = 38.0;
 /// How much space they need in proportion to how far they move.
-const RUN_SHARE: f64 = 0.14;
+const RUN_SHARE: f64 = 0.16;
 /// The most space between two layers.
-const WIDEST_LAYER_GAP: f64 = 190.0;
+const WIDEST_LAYER_GAP: f64 = 240.0;
 /// The same where layers are columns: these drawings are tall, and there is room beside them.
 const RUN_SHARE_SIDEWAYS: f64 = 0.3;
 /// The most space between two layers that are columns.
@@ -383,6 +386,10 @@ fn place_component(
 
     let mut graph = Proper::new(local_layers, &local_sizes, &local_edges);
     crossings::reduce(&mut graph);
+    if let Some(broken_layers) = rows::break_wide_layers(&graph) {
+        graph = Proper::new(broken_layers, &local_sizes, &local_edges);
+        crossings::reduce(&mut graph);
+    }
     let mut xs = coordinates::assign(&mut graph);
     let width = shift_to_zero(&graph, &mut xs);
     let rows = Rows::new(&graph, &local_sizes, &xs, direction);
@@ -446,12 +453,15 @@ impl Rows {
             }
             rows.tops.push(y);
             rows.bottoms.push(y + height);
-            let is_straight = run < 1.0;
+            let has_arrow = || {
+                let mut nexts = layer.iter().flat_map(|&node| graph.below.of(node));
+                nexts.any(|&next| !graph.is_virtual(next))
+            };
             y += height;
-            y += if is_straight {
-                LEAST_LAYER_GAP
-            } else {
-                (share * run).clamp(LAYER_GAP, widest)
+            y += match run {
+                ..1.0 if has_arrow() => LEAST_LAYER_GAP,
+                ..1.0 => ROW_GAP,
+                _ => (share * run).clamp(LAYER_GAP, widest),
             };
         }
         rows

@@ -5,7 +5,7 @@ use super::{Csr, NODE_GAP, Size};
 /// Room kept free where an edge passes a layer.
 const PASSAGE_WIDTH: f64 = 2.0;
 /// Free space beside a passage.
-const PASSAGE_GAP: f64 = 7.0;
+const PASSAGE_GAP: f64 = 6.0;
 
 /// A component with its long edges cut into pieces.
 ///
@@ -103,6 +103,11 @@ impl Proper {
             _ => PASSAGE_GAP,
         };
         f64::midpoint(self.widths[left as usize], self.widths[right as usize]) + gap
+    }
+
+    /// How many nodes are real; they come first.
+    pub(super) fn real_nodes(&self) -> usize {
+        self.real_nodes
     }
 
     /// The virtual nodes an edge passes, one for each layer between its ends; none if it is drawn

@@ -248,6 +248,40 @@ fn tasks_of_a_map_keep_their_order() {
     assert!((x_of(&drawn, 64) + x_of(&drawn, 65) - 2 * middle).abs() < 200);
 }
 
+fn rows_of(drawn: &Layout, nodes: usize) -> usize {
+    let mut ys: Vec<u64> = drawn.nodes[..nodes]
+        .iter()
+        .map(|node| node.y.to_bits())
+        .collect();
+    ys.sort_unstable();
+    ys.dedup();
+    ys.len()
+}
+
+#[test]
+fn a_wide_map_stands_in_two_rows_and_a_narrow_one_in_one() {
+    let map = |width: u32| (0..width).map(|node| (node, width)).collect::<Vec<_>>();
+    assert_eq!(
+        rows_of(&checked(&boxes(65), &map(64), Direction::TopToBottom), 64),
+        2
+    );
+    assert_eq!(
+        rows_of(&checked(&boxes(21), &map(20), Direction::TopToBottom), 20),
+        1
+    );
+}
+
+#[test]
+fn leaves_of_a_wide_tree_stay_in_one_row() {
+    let edges: Vec<(u32, u32)> = (0..64).map(|node| (node, 64 + node / 2)).collect();
+    let roots = (64..96).map(|node| (node, 96));
+    let edges: Vec<(u32, u32)> = edges.into_iter().chain(roots).collect();
+    assert_eq!(
+        rows_of(&checked(&boxes(97), &edges, Direction::TopToBottom), 64),
+        1
+    );
+}
+
 #[test]
 fn sources_stand_next_to_their_use() {
     let layer_of = layers(5, &[(0, 1), (1, 2), (2, 3), (4, 3)]).expect("no cycle");
