@@ -75,6 +75,16 @@ impl Op {
         }
     }
 
+    /// The packed step, for hashing and storing: equal just for equal steps.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The inverse of [`Op::bits`]; `None` for bits that are no step.
+    pub fn from_bits(bits: u32) -> Option<Self> {
+        (bits >> PAYLOAD_BITS <= 8).then_some(Self(bits))
+    }
+
     /// The same step in a table of literals that begins at `base`.
     #[must_use]
     pub fn with_literals_from(self, base: u32) -> Self {

@@ -325,7 +325,7 @@ fn steps(points: &[Point], direction: Direction) -> impl DoubleEndedIterator<Ite
         let along = dx * ahead.x + dy * ahead.y;
         let across = (dx * ahead.y).abs() + (dy * ahead.x).abs();
         // Lines that run far sideways are nearly straight: bent ones would run together.
-        let bend = MOST_BEND * (2.0 * along / across.max(1.0)).clamp(0.25, 1.0) * along;
+        let bend = MOST_BEND * (2.0 * along / across.max(1.0)).clamp(0.1, 1.0) * along;
         let (x, y) = (ahead.x * bend, ahead.y * bend);
         [
             from,
@@ -473,24 +473,30 @@ fn write_outline(
 
 /// Writes how many dependencies an arrow stands for on its last bend, where there is room for it.
 fn write_counts(scene: &Scene, layout: &Layout, out: &mut String) {
+    let mut leaving = vec![0; scene.shapes.len()];
+    let mut arriving = vec![0; scene.shapes.len()];
+    for arrow in &scene.arrows {
+        leaving[arrow.source as usize] += 1;
+        arriving[arrow.target as usize] += 1;
+    }
     let mut taken = BTreeSet::new();
     for (arrow, points) in scene.arrows.iter().zip(&layout.edges) {
         if arrow.count < 2 {
             continue;
         }
-        let crosses_gap = |curve: &Curve| {
-            let (dx, dy) = (curve[3].x - curve[0].x, curve[3].y - curve[0].y);
-            if scene.direction.is_vertical() {
-                dy.abs() > 15.0
-            } else {
-                dx.abs() > 15.0
-            }
-        };
-        let Some(curve) = steps(points, scene.direction).rev().find(crosses_gap) else {
+        let Some((is_first, curve)) = last_bend(points, scene.direction) else {
             continue;
         };
+        // Where lines part or meet, a count stands at the other end, where it is clear whose it is.
+        let parts = is_first && leaving[arrow.source as usize] > 1;
+        let shares = match (parts, arriving[arrow.target as usize] > 1) {
+            (true, false) => [0.66, 0.5, 0.78, 0.35, 0.25],
+            (false, true) => [0.34, 0.5, 0.22, 0.65, 0.75],
+            _ => [0.5, 0.36, 0.64, 0.25, 0.75],
+        };
         let label = format!("×{}", thousands(arrow.count));
-        let Some(place) = free_place(&curve, text::width(&label, DETAIL_SIZE), &mut taken) else {
+        let width = text::width(&label, DETAIL_SIZE);
+        let Some(place) = free_place(&curve, shares, width, &mut taken) else {
             continue;
         };
         let _ = writeln!(
@@ -504,17 +510,42 @@ fn write_counts(scene: &Scene, layout: &Layout, out: &mut String) {
     }
 }
 
-/// A place on a curve where no other label is, and marks it as taken. It lies before the middle if
-/// it can: more lines run together at their ends than at their starts.
-fn free_place(curve: &Curve, width: f64, taken: &mut BTreeSet<(i64, i64)>) -> Option<Point> {
+/// The last piece of a line in the gap between two layers, and whether it leaves the source.
+fn last_bend(points: &[Point], direction: Direction) -> Option<(bool, Curve)> {
+    const GAP: f64 = 30.0;
+    let ahead = forward(direction);
+    let length =
+        |curve: &Curve| (curve[3].x - curve[0].x) * ahead.x + (curve[3].y - curve[0].y) * ahead.y;
+    let pieces: Vec<Curve> = steps(points, direction).collect();
+    let index = pieces.iter().rposition(|piece| length(piece) > 15.0)?;
+    let mut piece = pieces[index];
+    let is_long = length(&piece) > GAP && is_straight(&piece);
+    if is_long {
+        // It passes layers; only its end is in a gap.
+        let end = piece[3];
+        piece = [GAP, 0.66 * GAP, 0.33 * GAP, 0.0].map(|back| Point {
+            x: end.x - ahead.x * back,
+            y: end.y - ahead.y * back,
+        });
+    }
+    Some((pieces[..index].iter().all(is_straight), piece))
+}
+
+/// The first of some places on a curve where no other label is; marks it as taken.
+fn free_place(
+    curve: &Curve,
+    shares: [f64; 5],
+    width: f64,
+    taken: &mut BTreeSet<(i64, i64)>,
+) -> Option<Point> {
     const CELL: f64 = 5.0;
     let cells = |place: Point| {
-        let column = |x: f64| (x / CELL).floor() as i64;
-        let columns = column(place.x - width / 2.0 - 1.0)..=column(place.x + width / 2.0 + 1.0);
-        let rows = column(place.y - 5.0)..=column(place.y + 5.0);
+        let cell = |position: f64| (position / CELL).floor() as i64;
+        let columns = cell(place.x - width / 2.0 - 1.0)..=cell(place.x + width / 2.0 + 1.0);
+        let rows = cell(place.y - 5.0)..=cell(place.y + 5.0);
         columns.flat_map(move |x| rows.clone().map(move |y| (x, y)))
     };
-    let place = [0.35, 0.5, 0.25, 0.62, 0.75]
+    let place = shares
         .map(|share| point_on(curve, share))
         .into_iter()
         .find(|&place| cells(place).all(|cell| !taken.contains(&cell)))?;

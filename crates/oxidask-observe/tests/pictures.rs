@@ -193,6 +193,19 @@ fn map_of_64_then_mean_and_error() {
 }
 
 #[test]
+fn columns_of_two_then_a_mean() {
+    let mut builder = Builder::default();
+    let columns: Vec<u32> = (0..50)
+        .map(|column| {
+            let loaded = builder.call("load", &column.to_string(), &[]);
+            builder.call("process", &column.to_string(), &[loaded])
+        })
+        .collect();
+    builder.call("mean", "", &columns);
+    check("columns", &builder.graph, &options());
+}
+
+#[test]
 fn tree_of_64_leaves() {
     check("tree", &tree(64), &options());
 }

@@ -43,6 +43,8 @@ pub enum RecordBody {
         /// Tasks of the group in state `to` now. An absolute number: a reader that missed records
         /// is right again with the next one.
         count: u32,
+        /// Tasks of the group whose results were made and not lost; dropped ones count.
+        finished: u32,
     },
     /// A stretch of a thread's time.
     Span {

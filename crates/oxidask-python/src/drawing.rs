@@ -50,24 +50,24 @@ pub(crate) fn render_svg(
         limit,
         has_results,
     };
-    py.detach(|| {
+    py.detach(move || {
+        let mut orders = order.map(Vec::into_iter);
+        let mut seconds = seconds.map(Vec::into_iter);
         let texts = labels
             .into_iter()
             .zip(details)
             .zip(keys)
             .zip(groups)
             .zip(kinds);
-        let tasks = texts
-            .enumerate()
-            .map(|(index, ((((label, detail), key), prefix), kind))| Task {
-                label,
-                detail,
-                key,
-                prefix,
-                kind: if kind == 0 { Kind::Data } else { Kind::Call },
-                order: order.as_ref().map(|order| order[index]),
-                seconds: seconds.as_ref().map(|seconds| seconds[index]),
-            });
+        let tasks = texts.map(|((((label, detail), key), prefix), kind)| Task {
+            label,
+            detail,
+            key,
+            prefix,
+            kind: if kind == 0 { Kind::Data } else { Kind::Call },
+            order: orders.as_mut().and_then(Iterator::next),
+            seconds: seconds.as_mut().and_then(Iterator::next),
+        });
         let graph = TaskGraph {
             tasks: tasks.collect(),
             prefixes: group_names,
@@ -95,10 +95,6 @@ fn check_length(name: &str, length: usize, tasks: usize) -> PyResult<()> {
     Err(PyValueError::new_err(message))
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is the argument of `map_err`"
-)]
 fn value_error(error: impl std::error::Error) -> PyErr {
     PyValueError::new_err(error.to_string())
 }

@@ -1,9 +1,27 @@
 //! The extension module `oxidask._core`: the only crate that knows Python.
+//!
+//! - `delayed`: the class, one task each; `arguments`: how its call is written down.
+//! - `graph`: collects the tasks that are needed; `raw_graph`: reads graphs that are dictionaries.
+//! - `computation`, `tasks`, `evaluate`: run them in the engine.
+//! - `tokenize`: content hashes. `drawing`: pictures of graphs.
 
 use pyo3::prelude::*;
 
+mod annotations;
+mod arguments;
+mod computation;
+mod delayed;
 mod drawing;
+mod evaluate;
+mod graph;
+mod graph_view;
+mod identity;
+mod origin;
+mod raw_graph;
+mod settings;
+mod tasks;
 mod tokenize;
+mod unpack;
 
 /// The engine of Oxidask.
 #[pymodule]
@@ -11,9 +29,21 @@ mod _core {
     use super::*;
 
     #[pymodule_export]
+    use super::annotations::count_annotate_blocks;
+    #[pymodule_export]
+    use super::computation::{Computation, after_fork, cpu_count, serve, shut_down};
+    #[pymodule_export]
+    use super::delayed::{Delayed, make_leaf};
+    #[pymodule_export]
     use super::drawing::render_svg;
     #[pymodule_export]
+    use super::graph_view::GraphView;
+    #[pymodule_export]
+    use super::raw_graph::{persisted, task_from_parts};
+    #[pymodule_export]
     use super::tokenize::{set_token_overrides, tokenize_objects};
+    #[pymodule_export]
+    use super::unpack::Unpacked;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -83,7 +83,6 @@ pub(crate) struct Retraction {
 
 #[derive(Debug)]
 pub(crate) struct SubmissionInfo {
-    base: u32,
     priority_key: u64,
     by_rank: Vec<u32>,
 }
@@ -98,6 +97,7 @@ pub(crate) struct CommonQueue {
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     pub(crate) counts: [u32; TaskState::ALL.len()],
+    finished: u32,
     mean_duration: Option<f64>,
 }
 
@@ -210,7 +210,7 @@ impl SchedulerState {
         // Larger priorities first, then earlier submissions.
         let priority_key = (i64::from(i32::MAX) - i64::from(submission.priority)) as u64;
         let priority_key = priority_key << 31 | u64::from(number);
-        self.submissions.push(SubmissionInfo { base, priority_key, by_rank });
+        self.submissions.push(SubmissionInfo { priority_key, by_rank });
         for (&task, &retries) in &submission.retries {
             self.retries_left.insert(TaskId(base + task), retries);
         }
@@ -1035,12 +1035,21 @@ impl SchedulerState {
     fn transition(&mut self, task: TaskId, to: TaskState, cause: Cause, outbox: &mut Outbox) {
         let from = std::mem::replace(&mut self.tasks.state[task.index()], to);
         let group = self.tasks.group[task.index()];
-        let counts = &mut self.groups[group.index()].counts;
-        counts[from as usize] -= 1;
-        counts[to as usize] += 1;
-        let count = counts[to as usize];
+        let entry = &mut self.groups[group.index()];
+        entry.counts[from as usize] -= 1;
+        entry.counts[to as usize] += 1;
+        let flags = &mut self.tasks.flags[task.index()];
+        if to == TaskState::Memory && *flags & flag::FINISHED == 0 {
+            *flags |= flag::FINISHED;
+            entry.finished += 1;
+        } else if to == TaskState::Waiting && *flags & flag::FINISHED != 0 {
+            // Its result was lost, or dropped and is needed once more.
+            *flags &= !flag::FINISHED;
+            entry.finished -= 1;
+        }
+        let (count, finished) = (entry.counts[to as usize], entry.finished);
         let node = self.tasks.node[task.index()];
-        self.record(RecordBody::Task { task, group, node, from, to, cause, count }, outbox);
+        self.record(RecordBody::Task { task, group, node, from, to, cause, count, finished }, outbox);
     }
 
     fn record(&self, body: RecordBody, outbox: &mut Outbox) {

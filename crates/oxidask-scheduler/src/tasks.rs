@@ -17,6 +17,8 @@ pub(crate) mod flag {
     pub(crate) const REPLICATED: u8 = 8;
     /// It was asked back from its node.
     pub(crate) const RETRACTING: u8 = 16;
+    /// It counts among the finished tasks of its group.
+    pub(crate) const FINISHED: u8 = 32;
 }
 
 /// No node.

@@ -7,6 +7,9 @@
 
 use super::proper::Proper;
 
+/// A node with at least so many neighbours need not stand exactly at their median.
+const HUB: usize = 8;
+
 /// The x of the centre of each node. `graph.above` and `below` must be sorted by position.
 pub(super) fn assign(graph: &mut Proper) -> Vec<f64> {
     let graph = &*graph;
@@ -124,41 +127,65 @@ impl Way<'_> {
                 position[node as usize] = index;
             }
         }
-        for layer in layers {
-            let mut free_from = 0;
-            for &node in layer {
-                for median in self.medians(node).into_iter().flatten() {
+        for pair in layers.windows(2) {
+            // The last node that was joined, and the place of its median.
+            let mut last: Option<(u32, usize)> = None;
+            for &node in &pair[1] {
+                let medians = self.medians(node);
+                let is_hub = medians.len() > 2;
+                let fits = |&&median: &&u32| {
                     let place = position[median as usize];
-                    let is_free = place >= free_from && !is_taken[median as usize];
-                    if is_free && !self.gives_way(node, median) {
-                        is_taken[median as usize] = true;
-                        root_of[node as usize] = root_of[median as usize];
-                        free_from = place + 1;
-                        break;
-                    }
+                    !is_taken[median as usize]
+                        && last.is_none_or(|last| place > last.1)
+                        && !self.gives_way(node, median)
+                        && (!is_hub || self.has_room(last, (node, place), &pair[0]))
+                };
+                let found = if self.leaning_left {
+                    medians.iter().find(fits)
+                } else {
+                    medians.iter().rev().find(fits)
+                };
+                if let Some(&median) = found {
+                    is_taken[median as usize] = true;
+                    root_of[node as usize] = root_of[median as usize];
+                    last = Some((node, position[median as usize]));
                 }
             }
         }
         root_of
     }
 
-    /// The one or two median neighbours, the preferred first.
-    fn medians(&self, node: u32) -> [Option<u32>; 2] {
-        let neighbours = if self.from_above {
-            self.graph.above.of(node)
+    /// The one or two median neighbours; of a hub also some beyond, on the side it gives way to.
+    fn medians(&self, node: u32) -> &[u32] {
+        let side = if self.from_above {
+            &self.graph.above
         } else {
-            self.graph.below.of(node)
+            &self.graph.below
         };
+        let neighbours = side.of(node);
         let count = neighbours.len();
-        if count == 0 {
-            return [None, None];
+        let (low, high) = (count.saturating_sub(1) / 2, (count / 2 + 1).min(count));
+        match (count < HUB, self.leaning_left) {
+            (true, _) => &neighbours[low..high],
+            (false, true) => &neighbours[low..(high + HUB).min(count)],
+            (false, false) => &neighbours[low.saturating_sub(HUB)..high],
         }
-        let (low, high) = (neighbours[(count - 1) / 2], neighbours[count / 2]);
-        if self.leaning_left {
-            [Some(low), Some(high)]
-        } else {
-            [Some(high), Some(low)]
+    }
+
+    /// Whether two neighbours may stand below these places of the layer above without pushing its
+    /// nodes apart: two hubs side by side would tear the row of their inputs.
+    fn has_room(&self, last: Option<(u32, usize)>, next: (u32, usize), parents: &[u32]) -> bool {
+        let Some((last_node, last_place)) = last else {
+            return true;
+        };
+        let mut missing = self.graph.distance(last_node, next.0);
+        for pair in parents[last_place..=next.1].windows(2) {
+            missing -= self.graph.distance(pair[0], pair[1]);
+            if missing <= 0.0 {
+                return true;
+            }
         }
+        false
     }
 
     fn gives_way(&self, node: u32, median: u32) -> bool {

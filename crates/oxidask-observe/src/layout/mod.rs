@@ -2,7 +2,7 @@
 //!
 //! The steps are those of Sugiyama, one file each: [`layers`] gives each node a layer,
 //! [`proper`] cuts long edges at each layer they pass, [`crossings`] orders each layer,
-//! [`coordinates`] moves the nodes sideways. Each connected component is laid out alone.
+//! [`coordinates`] moves the nodes sideways. A very wide layer may become two [`rows`]. Each connected component is laid out alone.
 //!
 //! Edges turn only in the empty gaps between layers and pass a layer straight, in a place kept free
 //! for them; so they pass beside nodes, never through them. (The exception: a graph whose long edges
@@ -12,6 +12,7 @@ mod coordinates;
 mod crossings;
 mod layers;
 mod proper;
+mod rows;
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,12 +21,20 @@ use self::proper::Proper;
 
 /// Free space between two neighbouring nodes of a layer.
 const NODE_GAP: f64 = 11.0;
+/// The space between two rows of one layer.
+const ROW_GAP: f64 = 12.0;
 /// The space between two layers if all edges between them run straight.
 const LEAST_LAYER_GAP: f64 = 28.0;
 /// The space between two layers if edges move sideways a little.
 const LAYER_GAP: f64 = 38.0;
-/// The most space between two layers, where edges run far sideways.
-const WIDEST_LAYER_GAP: f64 = 190.0;
+/// How much space they need in proportion to how far they move.
+const RUN_SHARE: f64 = 0.16;
+/// The most space between two layers.
+const WIDEST_LAYER_GAP: f64 = 240.0;
+/// The same where layers are columns: these drawings are tall, and there is room beside them.
+const RUN_SHARE_SIDEWAYS: f64 = 0.3;
+/// The most space between two layers that are columns.
+const WIDEST_LAYER_GAP_SIDEWAYS: f64 = 320.0;
 /// Free space between two components.
 const COMPONENT_GAP: f64 = 26.0;
 /// Components stand in one row up to this width; beyond, rows are filled to a landscape shape.
@@ -109,8 +118,8 @@ pub struct Layout {
     /// The centre of each node, in the order they were given.
     pub nodes: Vec<Point>,
     /// The bends of each edge from the border of its source to that of its target, in the order
-    /// they were given. Each step either follows the direction of the drawing straight, or crosses
-    /// the gap between two layers; only there a curve may replace the straight line.
+    /// they were given. A step either follows the direction of the drawing straight, or crosses the
+    /// gap between two layers; only there a curve may replace the straight line.
     pub edges: Vec<Vec<Point>>,
     /// The box around all of it.
     pub size: Size,
@@ -210,6 +219,7 @@ pub fn layout(
             &sizes,
             edges,
             &layer_of,
+            direction,
             &mut local_index,
             &mut layout,
         ));
@@ -342,6 +352,7 @@ fn place_component(
     sizes: &[Size],
     edges: &[(u32, u32)],
     layer_of: &[u32],
+    direction: Direction,
     local_index: &mut [u32],
     layout: &mut Layout,
 ) -> Size {
@@ -375,9 +386,13 @@ fn place_component(
 
     let mut graph = Proper::new(local_layers, &local_sizes, &local_edges);
     crossings::reduce(&mut graph);
+    if let Some(broken_layers) = rows::break_wide_layers(&graph) {
+        graph = Proper::new(broken_layers, &local_sizes, &local_edges);
+        crossings::reduce(&mut graph);
+    }
     let mut xs = coordinates::assign(&mut graph);
     let width = shift_to_zero(&graph, &mut xs);
-    let rows = Rows::new(&graph, &local_sizes, &xs);
+    let rows = Rows::new(&graph, &local_sizes, &xs, direction);
 
     for (index, &node) in component.nodes.iter().enumerate() {
         let layer = graph.layer_of[index] as usize;
@@ -416,7 +431,12 @@ struct Rows {
 
 impl Rows {
     /// Layers are as tall as their tallest node; gaps grow with how far edges run sideways in them.
-    fn new(graph: &Proper, sizes: &[Size], xs: &[f64]) -> Self {
+    fn new(graph: &Proper, sizes: &[Size], xs: &[f64], direction: Direction) -> Self {
+        let (share, widest) = if direction.is_vertical() {
+            (RUN_SHARE, WIDEST_LAYER_GAP)
+        } else {
+            (RUN_SHARE_SIDEWAYS, WIDEST_LAYER_GAP_SIDEWAYS)
+        };
         let mut rows = Self {
             tops: Vec::new(),
             bottoms: Vec::new(),
@@ -433,12 +453,15 @@ impl Rows {
             }
             rows.tops.push(y);
             rows.bottoms.push(y + height);
-            let is_straight = run < 1.0;
+            let has_arrow = || {
+                let mut nexts = layer.iter().flat_map(|&node| graph.below.of(node));
+                nexts.any(|&next| !graph.is_virtual(next))
+            };
             y += height;
-            y += if is_straight {
-                LEAST_LAYER_GAP
-            } else {
-                (0.14 * run).clamp(LAYER_GAP, WIDEST_LAYER_GAP)
+            y += match run {
+                ..1.0 if has_arrow() => LEAST_LAYER_GAP,
+                ..1.0 => ROW_GAP,
+                _ => (share * run).clamp(LAYER_GAP, widest),
             };
         }
         rows
@@ -468,10 +491,11 @@ fn bends(
         x: start_x,
         y: start,
     }];
-    let mut push = |x, y| {
-        if points.last() != Some(&Point { x, y }) {
-            points.push(Point { x, y });
-        }
+    let mut push = |x: f64, y: f64| match points.as_mut_slice() {
+        // Straight on: the last bend was none.
+        [.., before, last] if is_same(before.x, last.x) && is_same(last.x, x) => last.y = y,
+        [.., last] if is_same(last.x, x) && is_same(last.y, y) => {}
+        _ => points.push(Point { x, y }),
     };
     push(start_x, rows.bottoms[first as usize]);
     for (layer, node) in (first as usize + 1..).zip(graph.route(source, target)) {
@@ -481,6 +505,10 @@ fn bends(
     push(end_x, rows.tops[last as usize]);
     push(end_x, end);
     points
+}
+
+fn is_same(one: f64, other: f64) -> bool {
+    (one - other).abs() < 0.05
 }
 
 /// Moves each component to its place, in rows; gives the size of the whole.

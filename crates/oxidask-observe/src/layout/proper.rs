@@ -5,7 +5,7 @@ use super::{Csr, NODE_GAP, Size};
 /// Room kept free where an edge passes a layer.
 const PASSAGE_WIDTH: f64 = 2.0;
 /// Free space beside a passage.
-const PASSAGE_GAP: f64 = 7.0;
+const PASSAGE_GAP: f64 = 6.0;
 
 /// A component with its long edges cut into pieces.
 ///
@@ -105,6 +105,11 @@ impl Proper {
         f64::midpoint(self.widths[left as usize], self.widths[right as usize]) + gap
     }
 
+    /// How many nodes are real; they come first.
+    pub(super) fn real_nodes(&self) -> usize {
+        self.real_nodes
+    }
+
     /// The virtual nodes an edge passes, one for each layer between its ends; none if it is drawn
     /// as one straight line.
     pub(super) fn route(&self, source: u32, target: u32) -> std::ops::Range<u32> {
@@ -123,29 +128,34 @@ impl Proper {
     }
 }
 
-/// The longest span of edges that are routed: virtual nodes stay within a few per node and edge.
+/// The longest span of edges that are routed: all their routes together stay linear in the graph.
 fn longest_affordable(
     nodes: usize,
     edges: &[(u32, u32)],
     span: impl Fn(&(u32, u32)) -> u32,
 ) -> u32 {
-    let budget = 4 * (nodes + edges.len()) + 1000;
-    let cost = |limit: u32| {
-        let mut lengths = vec![0; nodes];
-        for edge in edges.iter().filter(|edge| span(edge) <= limit) {
-            let length: &mut u32 = &mut lengths[edge.0 as usize];
-            *length = (*length).max(span(edge) - 1);
-        }
-        lengths.iter().map(|&length| length as usize).sum::<usize>()
-    };
-    let (mut low, mut high) = (1, edges.iter().map(&span).max().unwrap_or(1));
-    while low < high {
-        let middle = low + (high - low).div_ceil(2);
-        if cost(middle) <= budget {
-            low = middle;
-        } else {
-            high = middle - 1;
+    let mut counts: Vec<usize> = vec![
+        0;
+        edges
+            .iter()
+            .map(&span)
+            .max()
+            .map_or(2, |most| most as usize + 1)
+    ];
+    for edge in edges {
+        counts[span(edge) as usize] += 1;
+    }
+    let mut budget = ROUTE_BUDGET + ROUTE_BUDGET_EACH * (nodes + edges.len());
+    for (span, count) in counts.iter().enumerate().skip(2) {
+        match budget.checked_sub((span - 1) * count) {
+            Some(left) => budget = left,
+            None => return span as u32 - 1,
         }
     }
-    low
+    counts.len() as u32 - 1
 }
+
+/// Passages that any graph can afford: enough to route every edge of a graph of some hundred tasks.
+const ROUTE_BUDGET: usize = 40_000;
+/// Further passages for each node and edge.
+const ROUTE_BUDGET_EACH: usize = 6;

@@ -68,10 +68,24 @@ impl<T: Tasks> Pool<T> {
         }
     }
 
-    /// Takes a run away that is over.
-    pub fn remove(&self, run: &Arc<Run<T>>) {
+    /// Takes a run away that is over, and gives it back: what it holds is not to be dropped under
+    /// the pool's lock.
+    pub fn remove(&self, run: &Arc<Run<T>>) -> Option<Arc<Run<T>>> {
         let mut inner = self.lock();
-        inner.runs.retain(|other| !Arc::ptr_eq(other, run));
+        let place = inner.runs.iter().position(|other| Arc::ptr_eq(other, run))?;
+        Some(inner.runs.remove(place))
+    }
+
+    /// So many threads could not be started; says how many there are.
+    pub fn threads_not_started(&self, count: usize) -> usize {
+        let mut inner = self.lock();
+        inner.threads -= count;
+        inner.threads
+    }
+
+    /// Whether the program is about to end.
+    pub fn is_stopping(&self) -> bool {
+        self.lock().stopping
     }
 
     /// The life of a thread of the pool: runs tasks until the pool stops.

@@ -68,6 +68,8 @@ pub struct Run<T> {
     waiting: AtomicUsize,
     /// Notified when the run is over, and when a task waits while somebody helps.
     changed: Condvar,
+    /// Clients that run tasks while they wait.
+    helpers: AtomicUsize,
     begun: Instant,
 }
 
@@ -106,7 +108,8 @@ impl<T: Tasks> Run<T> {
         inner.handle(Event::NodeJoined { node: HERE, threads, window: threads }, Duration::ZERO, None);
         inner.handle(Event::GraphSubmitted(Box::new(submission)), begun.elapsed(), None);
         let waiting = AtomicUsize::new(inner.runnable.len());
-        Self { tasks, inner: Mutex::new(inner), waiting, changed: Condvar::new(), begun }
+        let (changed, helpers) = (Condvar::new(), AtomicUsize::new(0));
+        Self { tasks, inner: Mutex::new(inner), waiting, changed, helpers, begun }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -187,10 +190,13 @@ impl<T: Tasks> Run<T> {
         if was_running && matches!(inner.state, RunState::Failed { .. }) {
             inner.abandon(now, released);
         }
-        if inner.state != RunState::Running {
+        let is_over = inner.state != RunState::Running;
+        let next = self.next(&mut inner);
+        drop(inner);
+        if is_over || self.waiting() > 0 && self.helpers.load(Ordering::SeqCst) > 0 {
             self.changed.notify_all();
         }
-        self.next(&mut inner)
+        next
     }
 
     /// Gives up: what has not started never will. Says which tasks run now.
@@ -245,8 +251,21 @@ impl<T: Tasks> Run<T> {
         mut wake: impl FnMut(),
         mut on_tick: impl FnMut() -> Result<(), E>,
     ) -> Result<RunState, E> {
+        self.helpers.fetch_add(1, Ordering::SeqCst);
+        let outcome = self.help_on(thread, tick, &mut wake, &mut on_tick);
+        self.helpers.fetch_sub(1, Ordering::SeqCst);
+        outcome
+    }
+
+    fn help_on<E>(
+        &self,
+        thread: u32,
+        tick: Duration,
+        wake: &mut impl FnMut(),
+        on_tick: &mut impl FnMut() -> Result<(), E>,
+    ) -> Result<RunState, E> {
         loop {
-            self.work(thread, &mut wake);
+            self.work(thread, &mut *wake);
             let state = T::while_waiting(|| {
                 let guard = self.lock();
                 let is_idle = |inner: &mut Inner| {

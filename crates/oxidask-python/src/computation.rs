@@ -1,0 +1,292 @@
+//! Computing: from lazy values to their results, in threads or in the calling thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::time::Duration;
+
+use oxidask_graph::{check_acyclic, order};
+use oxidask_observe::{Progress, Ring};
+use oxidask_protocol::Record;
+use oxidask_runtime::engine::{Pool, Run, RunState, Tick};
+use oxidask_scheduler::Submission;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::delayed::Delayed;
+use crate::graph::{PythonGraph, collect};
+use crate::tasks::{PythonTasks, forget_current_run, is_current_run_cancelled, is_inside_task};
+
+/// How long a wait lasts before somebody looks whether all is well.
+const TICK: Duration = Duration::from_millis(10);
+/// Records kept for a watcher that does not come.
+const RECORDS_KEPT: usize = 1 << 15;
+/// How long the end of the program waits for threads that have nothing to do.
+const FAREWELL: Duration = Duration::from_millis(300);
+
+/// The pool of this process. A raw pointer, so that a child process can let go of its parent's
+/// without touching locks that nobody will ever release.
+static POOL: AtomicPtr<Pool<PythonTasks>> = AtomicPtr::new(std::ptr::null_mut());
+
+fn pool() -> &'static Pool<PythonTasks> {
+    let mut pool = POOL.load(Ordering::Acquire);
+    if pool.is_null() {
+        let new = Box::into_raw(Box::<Pool<PythonTasks>>::default());
+        match POOL.compare_exchange(pool, new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => pool = new,
+            Err(existing) => {
+                drop_unused(new);
+                pool = existing;
+            }
+        }
+    }
+    leaked(pool)
+}
+
+#[expect(unsafe_code, reason = "a pool lives as long as the process")]
+fn leaked(pool: *mut Pool<PythonTasks>) -> &'static Pool<PythonTasks> {
+    // SAFETY: the pointer comes from a box that is never freed once it is in POOL.
+    unsafe { &*pool }
+}
+
+#[expect(unsafe_code, reason = "another thread was faster to make the pool")]
+fn drop_unused(pool: *mut Pool<PythonTasks>) {
+    // SAFETY: the pointer comes from a box that nobody else has seen.
+    drop(unsafe { Box::from_raw(pool) });
+}
+
+/// The life of a thread of the pool.
+#[pyfunction]
+pub(crate) fn serve() {
+    pool().serve();
+}
+
+/// Lets threads leave before the interpreter finalises: a thread that asks for the GIL later would
+/// never return.
+#[pyfunction]
+pub(crate) fn shut_down(py: Python<'_>) {
+    let pool = POOL.load(Ordering::Acquire);
+    if !pool.is_null() {
+        let pool = leaked(pool);
+        py.detach(|| {
+            pool.stop();
+            pool.join(FAREWELL);
+        });
+    }
+}
+
+/// In a child process: the parent's threads and random numbers are not ours.
+#[pyfunction]
+pub(crate) fn after_fork() {
+    POOL.store(std::ptr::null_mut(), Ordering::Release);
+    crate::identity::forget_seed();
+    forget_current_run();
+}
+
+fn start_threads(py: Python<'_>, count: usize) -> PyResult<()> {
+    for started in 0..count {
+        let thread = py
+            .import(intern!(py, "oxidask._threads"))
+            .and_then(|module| module.call_method0(intern!(py, "start")));
+        if let Err(error) = thread {
+            let running = pool().threads_not_started(count - started);
+            // With fewer threads the work is done later; with none it never would be.
+            if running == 0 {
+                return Err(error);
+            }
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// How many threads this process may use: its cores, by affinity and control group.
+#[pyfunction]
+pub(crate) fn cpu_count() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// One computation: what `compute` makes, runs and takes the results from.
+#[pyclass(frozen, module = "oxidask._core")]
+pub(crate) struct Computation {
+    run: Arc<Run<PythonTasks>>,
+    wanted: Vec<u32>,
+    threads: usize,
+    progress: std::sync::Mutex<Progress>,
+}
+
+#[pymethods]
+impl Computation {
+    #[new]
+    fn new(py: Python<'_>, tasks: Vec<Py<Delayed>>, threads: usize, records: bool) -> PyResult<Self> {
+        if threads == 0 {
+            return Err(PyValueError::new_err("num_workers: at least 1 thread is needed, not 0"));
+        }
+        let (graph, wanted) = collect(py, &tasks)?;
+        let slots = u32::try_from(threads).unwrap_or(u32::MAX);
+        let to_run = wanted.clone();
+        let run = py.detach(move || start(graph, to_run, slots, records));
+        let run = run.map_err(|(graph, wanted)| {
+            let key_of = |task: u32| graph.node(task).key_text(py);
+            let _ = wanted;
+            match check_acyclic(graph.layer.dependencies(), key_of) {
+                Err(error) => PyValueError::new_err(error.to_string()),
+                Ok(()) => PyRuntimeError::new_err("a graph without cycle has an order"),
+            }
+        })?;
+        Ok(Self { run: Arc::new(run), wanted, threads, progress: std::sync::Mutex::default() })
+    }
+
+    /// Runs in the pool's threads and gives the results.
+    fn run_in_threads(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        let pool = pool();
+        if self.run.waiting() > 0 {
+            start_threads(py, pool.threads_to_start(self.threads))?;
+        }
+        pool.add(Arc::clone(&self.run));
+        let outcome = if is_inside_task() || pool.is_stopping() {
+            // The thread lends itself, so that nested computations cannot starve each other.
+            self.help(py)
+        } else {
+            self.wait(py)
+        };
+        drop(pool.remove(&self.run));
+        self.results(py, outcome)
+    }
+
+    /// Runs in the calling thread and gives the results.
+    fn run_here(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        let outcome = self.help(py);
+        self.results(py, outcome)
+    }
+
+    /// Takes part in running, until the computation is over; for threads of a user's own pool.
+    fn lend_thread(&self, py: Python<'_>) {
+        drop(self.help(py));
+    }
+
+    /// Waits for threads that were lent by a user's own pool, and gives the results.
+    fn run_in_lent_threads(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        let outcome = self.wait(py);
+        self.results(py, outcome)
+    }
+
+    /// Tasks that are done, all tasks, and seconds since the computation began, from the records.
+    fn progress(&self) -> (u64, u64, f64) {
+        let mut records: Vec<Record> = Vec::new();
+        self.run.drain_records(&mut records);
+        let mut progress = self.progress.lock().expect("nothing panics while the lock is held");
+        progress.add(&records);
+        (progress.done(), progress.total(), self.run.elapsed().as_secs_f64())
+    }
+
+    /// The names of groups, tasks of each, and how many of them are done, from the records so far.
+    fn groups(&self, py: Python<'_>) -> PyResult<Vec<(String, u64, u64)>> {
+        let names = self.run.tasks.graph.group_names(py)?;
+        let progress = self.progress.lock().expect("nothing panics while the lock is held");
+        let groups = names.into_iter().enumerate();
+        Ok(groups
+            .map(|(group, name)| (name, progress.tasks_of(group), progress.done_of(group)))
+            .collect())
+    }
+}
+
+/// Orders a graph and hands it to a scheduler; gives the graph back if it has a cycle.
+#[expect(clippy::result_large_err, reason = "the graph is needed to say what is wrong with it")]
+fn start(
+    graph: PythonGraph,
+    wanted: Vec<u32>,
+    threads: u32,
+    records: bool,
+) -> Result<Run<PythonTasks>, (PythonGraph, Vec<u32>)> {
+    let dependencies = graph.layer.dependencies();
+    let Some(order) = order(dependencies, &dependencies.reversed()) else {
+        return Err((graph, wanted));
+    };
+    let submission = Submission {
+        dependencies: dependencies.clone(),
+        rank: order.rank,
+        groups: graph.layer.groups().to_vec(),
+        wanted,
+        retries: graph.retries.iter().copied().collect(),
+        ..Submission::default()
+    };
+    let ring = records.then(|| Ring::new(RECORDS_KEPT));
+    Ok(Run::new(PythonTasks::new(graph), submission, threads, ring))
+}
+
+impl Computation {
+    /// Waits for the threads; Ctrl-C ends the wait within a few ticks.
+    fn wait(&self, py: Python<'_>) -> PyResult<RunState> {
+        let pool = pool();
+        let mut tick = Tick::default();
+        loop {
+            let state = py.detach(|| {
+                let state = self.run.wait(TICK);
+                if state == RunState::Running {
+                    pool.watch(&self.run, &mut tick);
+                }
+                state
+            });
+            if state != RunState::Running {
+                return Ok(state);
+            }
+            py.check_signals()?;
+            if pool.is_stopping() {
+                return self.help(py);
+            }
+        }
+    }
+
+    /// Runs tasks in the calling thread until the computation is over.
+    fn help(&self, py: Python<'_>) -> PyResult<RunState> {
+        let pool = pool();
+        let mut tick = Tick::default();
+        self.run.help(
+            u32::try_from(self.threads).unwrap_or(u32::MAX),
+            TICK,
+            || pool.wake_one(),
+            || {
+                pool.watch(&self.run, &mut tick);
+                py.check_signals()?;
+                if is_current_run_cancelled() {
+                    return Err(PyKeyboardInterrupt::new_err("the computation was interrupted"));
+                }
+                Ok(())
+            },
+        )
+    }
+
+    /// The results, or the error, once the run is over or its wait was ended by `outcome`.
+    fn results(&self, py: Python<'_>, outcome: PyResult<RunState>) -> PyResult<Vec<Py<PyAny>>> {
+        match outcome {
+            Ok(RunState::Done) => {
+                let tasks = &self.run.tasks;
+                Ok(self.wanted.iter().map(|&task| tasks.result(py, task)).collect())
+            }
+            Ok(RunState::Failed { task }) => {
+                let error = self.run.tasks.take_error(task);
+                Err(error.unwrap_or_else(|| PyRuntimeError::new_err("the error was taken already")))
+            }
+            Ok(RunState::Cancelled) => {
+                Err(PyKeyboardInterrupt::new_err("the computation was cancelled"))
+            }
+            Ok(RunState::Running) => unreachable!("waits end when the run is over"),
+            Err(error) => {
+                let (done, _) = self.run.progress();
+                self.run.cancel();
+                let running = self.run.tasks.interrupt(py);
+                let note = format!(
+                    "oxidask: compute was interrupted after {done} of {} tasks; {running} that ran \
+                     were told to stop, the others were not started. Results so far are dropped: \
+                     compute again to go on.",
+                    self.run.tasks.graph.len()
+                );
+                let kwargs: Option<&Bound<'_, PyDict>> = None;
+                error.value(py).call_method(intern!(py, "add_note"), (note,), kwargs)?;
+                Err(error)
+            }
+        }
+    }
+}

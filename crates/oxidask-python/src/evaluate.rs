@@ -1,0 +1,156 @@
+//! Runs a task's argument template: puts the arguments together and calls the function.
+#![expect(unsafe_code, reason = "calls of user code go through the C interface, to survive an exit")]
+
+use std::cell::Cell;
+use std::os::raw::c_long;
+
+use oxidask_graph::{OpKind, Template};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PySet, PyTuple};
+
+unsafe extern "C-unwind" {
+    // Declared here because the thread may end inside: see `HangThread`.
+    fn PyObject_Vectorcall(
+        callable: *mut ffi::PyObject,
+        args: *const *mut ffi::PyObject,
+        nargsf: usize,
+        kwnames: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject;
+}
+
+/// Stops the thread for ever if it is being ended while code of the user runs.
+///
+/// Until CPython 3.13, a thread that asks for the GIL after the interpreter began to finalise is
+/// ended by `pthread_exit`, which unwinds the stack. Unwinding into frames of Rust would abort the
+/// process and spoil its exit status; a thread that waits does no harm, for the process ends.
+struct HangThread;
+
+impl Drop for HangThread {
+    fn drop(&mut self) {
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+thread_local! {
+    /// The stack of values of the last evaluation, kept for its room.
+    static STACK: Cell<Vec<Py<PyAny>>> = const { Cell::new(Vec::new()) };
+}
+
+/// Evaluates a template; `dependency` gives the results of its inputs, by their place.
+pub(crate) fn evaluate<'py>(
+    py: Python<'py>,
+    template: Template<'_>,
+    literals: &[Py<PyAny>],
+    dependency: impl Fn(u32) -> Py<PyAny>,
+) -> PyResult<Py<PyAny>> {
+    let mut stack = STACK.take();
+    let outcome = run(py, template, literals, dependency, &mut stack);
+    stack.clear();
+    STACK.set(stack);
+    outcome
+}
+
+fn run<'py>(
+    py: Python<'py>,
+    template: Template<'_>,
+    literals: &[Py<PyAny>],
+    dependency: impl Fn(u32) -> Py<PyAny>,
+    stack: &mut Vec<Py<PyAny>>,
+) -> PyResult<Py<PyAny>> {
+    for op in template.0 {
+        let value = match op.kind() {
+            OpKind::Literal(number) => literals[number as usize].clone_ref(py),
+            OpKind::Dependency(place) => dependency(place),
+            OpKind::Call(arguments) => call(py, stack, arguments as usize, None)?,
+            OpKind::CallKeywords(arguments) => {
+                let names = stack.pop().expect(WELL_FORMED);
+                call(py, stack, arguments as usize, Some(&names))?
+            }
+            OpKind::List(len) => {
+                let parts = split_off(stack, len as usize);
+                PyList::new(py, parts)?.into_any().unbind()
+            }
+            OpKind::Tuple(len) => {
+                let parts = split_off(stack, len as usize);
+                PyTuple::new(py, parts)?.into_any().unbind()
+            }
+            OpKind::Set(len) => {
+                let parts = split_off(stack, len as usize);
+                PySet::new(py, parts)?.into_any().unbind()
+            }
+            OpKind::Dict(pairs) => {
+                let dict = PyDict::new(py);
+                let parts: Vec<Py<PyAny>> = split_off(stack, 2 * pairs as usize).collect();
+                for pair in parts.chunks_exact(2) {
+                    dict.set_item(&pair[0], &pair[1])?;
+                }
+                dict.into_any().unbind()
+            }
+            OpKind::Slice => {
+                let parts: Vec<Py<PyAny>> = split_off(stack, 3).collect();
+                py.get_type::<pyo3::types::PySlice>()
+                    .call1((&parts[0], &parts[1], &parts[2]))?
+                    .unbind()
+            }
+        };
+        stack.push(value);
+    }
+    Ok(stack.pop().expect(WELL_FORMED))
+}
+
+const WELL_FORMED: &str = "templates are well-formed: TemplateBuilder::finish checks them";
+
+fn split_off(stack: &mut Vec<Py<PyAny>>, len: usize) -> std::vec::IntoIter<Py<PyAny>> {
+    stack.split_off(stack.len() - len).into_iter()
+}
+
+/// Calls the function below the `arguments` topmost values, and takes all of them off the stack.
+fn call(
+    py: Python<'_>,
+    stack: &mut Vec<Py<PyAny>>,
+    arguments: usize,
+    keyword_names: Option<&Py<PyAny>>,
+) -> PyResult<Py<PyAny>> {
+    let base = stack.len().checked_sub(arguments + 1).expect(WELL_FORMED);
+    let keywords = match keyword_names {
+        None => 0,
+        Some(names) => names.bind(py).cast::<PyTuple>().map_err(PyErr::from)?.len(),
+    };
+    // SAFETY: `Py` is a pointer to a Python object. The slice holds the function and then its
+    // arguments, all owned by the stack during the call; the slot before the arguments may be
+    // overwritten during the call, as the flag says. The thread is attached.
+    let result = unsafe {
+        let values: *const *mut ffi::PyObject = stack[base..].as_ptr().cast();
+        let guard = HangThread;
+        let result = PyObject_Vectorcall(
+            *values,
+            values.add(1),
+            (arguments - keywords) | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET as usize,
+            keyword_names.map_or(std::ptr::null_mut(), Py::as_ptr),
+        );
+        std::mem::forget(guard);
+        Bound::from_owned_ptr_or_err(py, result)
+    };
+    stack.truncate(base);
+    Ok(result?.unbind())
+}
+
+/// The number by which Python knows the calling thread.
+pub(crate) fn thread_number() -> u64 {
+    // SAFETY: it only reads the thread's number.
+    unsafe { ffi::PyThread_get_thread_ident() as u64 }
+}
+
+/// Raises an exception in another thread at its next step of Python code; `None` takes it back.
+pub(crate) fn raise_in_thread(_py: Python<'_>, thread: u64, exception: Option<&Bound<'_, PyAny>>) {
+    // SAFETY: the thread is attached; an unknown thread is a call without effect.
+    unsafe {
+        ffi::PyThreadState_SetAsyncExc(
+            thread as c_long,
+            exception.map_or(std::ptr::null_mut(), Bound::as_ptr),
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! From lazy values to the graph of the tasks that they need.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use oxidask_graph::{Explicit, Op, OpKind};
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::delayed::Delayed;
+use crate::identity::Identity;
+
+/// Tasks with their templates, literals and keys.
+#[derive(Default)]
+pub(crate) struct PythonGraph {
+    pub(crate) layer: Explicit,
+    pub(crate) literals: Vec<Py<PyAny>>,
+    /// Whose task each is; they know the keys.
+    pub(crate) nodes: Vec<Py<Delayed>>,
+    /// One task of each group.
+    pub(crate) groups: Vec<Py<Delayed>>,
+    /// How often a task may be tried again, where annotations say so.
+    pub(crate) retries: Vec<(u32, u32)>,
+}
+
+impl PythonGraph {
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(crate) fn node(&self, task: u32) -> &Delayed {
+        self.nodes[task as usize].get()
+    }
+
+    /// The names of the groups.
+    pub(crate) fn group_names(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.groups.iter().map(|node| node.get().prefix(py)).collect()
+    }
+}
+
+/// Collects what `roots` need, each task after all that it needs, and the tasks of the roots.
+///
+/// One walk over references with a stack of its own: linear in tasks and edges, whatever the depth.
+pub(crate) fn collect(py: Python<'_>, roots: &[Py<Delayed>]) -> PyResult<(PythonGraph, Vec<u32>)> {
+    let mut collector = Collector { py, graph: PythonGraph::default(), ..Collector::new(py) };
+    let mut stack: Vec<(&Py<Delayed>, usize)> = Vec::new();
+    for root in roots {
+        if collector.find(root)?.is_none() {
+            stack.push((root, 0));
+        }
+        while let Some((node, next)) = stack.last_mut() {
+            let node: &Py<Delayed> = node;
+            if let Some(dependency) = node.get().dependencies().get(*next) {
+                *next += 1;
+                if collector.find(dependency)?.is_none() {
+                    stack.push((dependency, 0));
+                }
+            } else {
+                stack.pop();
+                collector.add(node)?;
+            }
+        }
+    }
+    let wanted = roots
+        .iter()
+        .map(|root| Ok(collector.find(root)?.expect("each root was added")))
+        .collect::<PyResult<Vec<u32>>>()?;
+    Ok((collector.graph, wanted))
+}
+
+struct Collector<'py> {
+    py: Python<'py>,
+    graph: PythonGraph,
+    /// Tasks by the hash of their key, where several lazy values may stand for one task.
+    shared: HashMap<u128, u32>,
+    groups: HashMap<(usize, usize), u32>,
+    last_group: ((usize, usize), u32),
+    row: Vec<u32>,
+}
+
+impl<'py> Collector<'py> {
+    fn new(py: Python<'py>) -> Self {
+        Self {
+            py,
+            graph: PythonGraph::default(),
+            shared: HashMap::new(),
+            groups: HashMap::new(),
+            last_group: ((usize::MAX, usize::MAX), 0),
+            row: Vec::new(),
+        }
+    }
+
+    /// The number of a task in the graph, if it was added.
+    fn find(&self, node: &Py<Delayed>) -> PyResult<Option<u32>> {
+        let task = node.get();
+        // A task remembers its number in the list where it was last put; that is checked here, so
+        // a memory of another list does no harm.
+        let hint = task.place.load(Ordering::Relaxed);
+        if self.graph.nodes.get(hint as usize).is_some_and(|other| other.is(node)) {
+            return Ok(Some(hint));
+        }
+        if matches!(task.identity, Identity::Random(_)) || self.shared.is_empty() {
+            return Ok(None);
+        }
+        let Some(&found) = self.shared.get(&task.identity.hash(self.py)?) else { return Ok(None) };
+        if let Identity::Named(_) = task.identity {
+            self.check_same(task, found)?;
+        }
+        Ok(Some(found))
+    }
+
+    /// Two lazy values with one key given by the user must not be known to differ.
+    fn check_same(&self, task: &Delayed, other: u32) -> PyResult<()> {
+        let py = self.py;
+        let other = self.graph.node(other);
+        let differs = task.template != other.template
+            || task.dependencies().len() != other.dependencies().len()
+            || task.literals.iter().zip(&other.literals).any(|(a, b)| {
+                let (a, b) = (a.bind(py), b.bind(py));
+                !a.is(b) && is_plain(a) && is_plain(b) && !a.eq(b).unwrap_or(true)
+            });
+        if differs {
+            return Err(PyValueError::new_err(format!(
+                "the key {} is given to two different tasks of one graph; a key names one result, \
+                 so give one of them another dask_key_name",
+                task.key_object(py)?.repr()?
+            )));
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, node: &Py<Delayed>) -> PyResult<()> {
+        let task = node.get();
+        let index = self.graph.len() as u32;
+        let mut row = std::mem::take(&mut self.row);
+        row.clear();
+        for dependency in task.dependencies() {
+            row.push(self.find(dependency)?.expect("a task is added after what it needs"));
+        }
+        let literals_from = self.graph.literals.len() as u32;
+        self.graph.literals.extend(task.literals.iter().map(|literal| literal.clone_ref(self.py)));
+        let group = self.group_of(node);
+        if has_repeats(&row) {
+            let (row, template) = merge_repeats(&row, &task.template);
+            self.graph.layer.push(row, &template, literals_from, group);
+        } else {
+            self.graph.layer.push(row.iter().copied(), &task.template, literals_from, group);
+        }
+        self.row = row;
+        task.place.store(index, Ordering::Relaxed);
+        if !matches!(task.identity, Identity::Random(_)) {
+            self.shared.insert(task.identity.hash(self.py)?, index);
+        }
+        if let Some(annotations) = &task.annotations
+            && let Some(retries) = annotations.bind(self.py).get_item(intern!(self.py, "retries"))?
+            && !retries.is_callable()
+        {
+            self.graph.retries.push((index, retries.extract()?));
+        }
+        self.graph.nodes.push(node.clone_ref(self.py));
+        Ok(())
+    }
+
+    fn group_of(&mut self, node: &Py<Delayed>) -> u32 {
+        let key = node.get().group_key();
+        if self.last_group.0 == key {
+            return self.last_group.1;
+        }
+        let next = self.graph.groups.len() as u32;
+        let group = *self.groups.entry(key).or_insert(next);
+        if group == next {
+            self.graph.groups.push(node.clone_ref(self.py));
+        }
+        self.last_group = (key, group);
+        group
+    }
+}
+
+/// Whether comparing a value runs no code of the user and costs little.
+fn is_plain(value: &Bound<'_, PyAny>) -> bool {
+    use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString};
+    value.is_exact_instance_of::<PyInt>()
+        || value.is_exact_instance_of::<PyString>()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyBytes>()
+        || value.is_exact_instance_of::<PyBool>()
+        || value.is_none()
+}
+
+/// Whether two inputs of a task are the same one. A row is in rising order of creation nearly
+/// always, so this is nearly always one pass.
+fn has_repeats(row: &[u32]) -> bool {
+    if row.windows(2).all(|pair| pair[0] < pair[1]) {
+        return false;
+    }
+    let mut sorted = row.to_vec();
+    sorted.sort_unstable();
+    sorted.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// A row in which each input stands once, and the template that fits it.
+fn merge_repeats(row: &[u32], template: &[Op]) -> (Vec<u32>, Vec<Op>) {
+    let mut merged = Vec::new();
+    let mut place_of: HashMap<u32, u32> = HashMap::new();
+    let new_place: Vec<u32> = row
+        .iter()
+        .map(|&input| {
+            *place_of.entry(input).or_insert_with(|| {
+                merged.push(input);
+                merged.len() as u32 - 1
+            })
+        })
+        .collect();
+    let template = template
+        .iter()
+        .map(|op| match op.kind() {
+            OpKind::Dependency(place) => Op::new(OpKind::Dependency(new_place[place as usize])),
+            _ => *op,
+        })
+        .collect();
+    (merged, template)
+}

@@ -1,0 +1,56 @@
+"""What templates call to put values together again. Small, because each is called in tasks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+def dataclass(original: Any, fields: dict[str, Any]) -> Any:
+    """Return a copy of a dataclass instance with other field values.
+
+    Fields are set as they are: neither ``__init__`` nor ``__post_init__`` runs again, so frozen
+    classes and fields that are not arguments work.
+    """
+    rebuilt = copy.copy(original)
+    for name, value in fields.items():
+        object.__setattr__(rebuilt, name, value)
+    return rebuilt
+
+
+def apply(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any] | None = None
+) -> Any:
+    """Call a function with a list of arguments and a dictionary of keyword arguments."""
+    return function(*args, **(kwargs or {}))
+
+
+class Literal:
+    """A value inside a graph of tuples that must not be taken for a key or a task."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __call__(self) -> Any:
+        return self.value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Literal, (self.value,))
+
+    def __repr__(self) -> str:
+        return f"Literal({self.value!r})"
+
+
+def run_task(task: Callable[[dict[Any, Any]], Any], inputs: dict[Any, Any]) -> Any:
+    """Run a task object of another library with the results of its inputs by key."""
+    return task(inputs)
+
+
+def finish(
+    finalize: Callable[..., Any], results: Any, extra: tuple[Any, ...]
+) -> Any:
+    """Make the concrete value of a collection from the results of its keys."""
+    return finalize(results, *extra)

@@ -1,0 +1,567 @@
+"""Functions over any number of lazy objects: compute, persist, optimize, visualize, annotate."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from oxidask import _core, _rebuild, config
+from oxidask._core import Computation, Delayed, Unpacked
+from oxidask.diagnostics import _active
+
+__all__ = [
+    "annotate",
+    "compute",
+    "get_annotations",
+    "get_scheduler",
+    "is_dask_collection",
+    "optimize",
+    "persist",
+    "visualize",
+]
+
+_THREADS = frozenset({"threads", "threading", "threaded"})
+_SYNC = frozenset({"sync", "synchronous", "single-threaded"})
+_PROCESSES = frozenset({"processes", "multiprocessing"})
+_DISTRIBUTED = frozenset({"distributed", "dask.distributed", "oxidask.distributed"})
+
+_annotations: ContextVar[dict[str, Any]] = ContextVar("annotations", default={})  # noqa: B039
+
+
+def is_dask_collection(x: Any) -> bool:
+    """Say whether an object is lazy: whether it follows the collection protocol and has a graph.
+
+    Parameters
+    ----------
+    x : object
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from oxidask import delayed
+    >>> is_dask_collection(delayed(1)), is_dask_collection(1)
+    (True, False)
+    """
+    return _core.is_collection(x)
+
+
+def compute(
+    *args: Any,
+    traverse: bool = True,
+    optimize_graph: bool = True,
+    scheduler: str | Callable[..., Any] | Any | None = None,
+    get: Callable[..., Any] | None = None,
+    **kwargs: Any,
+) -> tuple[Any, ...]:
+    """Compute several lazy objects together; what they share runs once.
+
+    Parameters
+    ----------
+    *args : object
+        Lazy objects, or containers of them, are replaced by their results; everything else is
+        returned as it is.
+    traverse : bool, default True
+        Whether to look inside lists, tuples, sets, dictionaries, dataclass instances and so on.
+    optimize_graph : bool, default True
+        Whether to optimise the graph first. Results are the same.
+    scheduler : str, callable or executor, optional
+        ``"threads"`` (the default) or ``"sync"`` (in the calling thread), a function
+        ``get(graph, keys, **kwargs)``, or an executor of `concurrent.futures` with threads.
+    get : None
+        An old name of `scheduler`: raises TypeError.
+    **kwargs
+        ``num_workers``: how many threads take part, by default all cores; ``pool``: a thread pool
+        to use instead of ours. Others go to a scheduler that is a function.
+
+    Returns
+    -------
+    tuple
+        As many values as there are arguments.
+
+    Raises
+    ------
+    Exception
+        What a task raises comes out as it was raised, with a note that names the task.
+
+    Examples
+    --------
+    >>> from oxidask import compute, delayed
+    >>> x = delayed(sum)([1, 2])
+    >>> compute(x, {"twice": [x * 2]}, "as it is")
+    (3, {'twice': [6]}, 'as it is')
+    """
+    if get is not None:
+        raise TypeError("compute(get=): this is called scheduler= now; pass the function there")
+    unpacked = Unpacked(args, traverse, _concrete_value_of)
+    tasks = unpacked.tasks
+    if not tasks:
+        return args
+    run = _scheduler_of(scheduler, kwargs)
+    if optimize_graph:
+        tasks = _optimized(tasks)
+    result: tuple[Any, ...] = unpacked.repack(run(tasks))
+    return result
+
+
+def persist(
+    *args: Any,
+    traverse: bool = True,
+    optimize_graph: bool = True,
+    scheduler: str | Callable[..., Any] | Any | None = None,
+    **kwargs: Any,
+) -> tuple[Any, ...]:
+    """Compute several lazy objects, and return lazy objects that hold the results.
+
+    Parameters
+    ----------
+    *args : object
+        Lazy objects, or containers of them, are replaced by computed ones; everything else is
+        returned as it is.
+    traverse, optimize_graph, scheduler, **kwargs
+        As for `compute`.
+
+    Returns
+    -------
+    tuple
+        As many values as there are arguments.
+
+    Examples
+    --------
+    >>> from oxidask import delayed, persist
+    >>> x = delayed(sum)([1, 2])
+    >>> (y,) = persist(x)
+    >>> y.key == x.key, y.compute()
+    (True, 3)
+    """
+    rebuilt: list[Delayed] = []
+
+    def persisted_value_of(collection: Any) -> Delayed:
+        rebuilt.append(_persisted_value_of(collection))
+        return rebuilt[-1]
+
+    unpacked = Unpacked(args, traverse, persisted_value_of)
+    tasks = unpacked.tasks
+    if not tasks:
+        return args
+    run = _scheduler_of(scheduler, kwargs)
+    values = run(_optimized(tasks) if optimize_graph else tasks)
+    is_collection = {id(task) for task in rebuilt}
+    result: tuple[Any, ...] = unpacked.repack(
+        [
+            value if id(task) in is_collection else _core.persisted(task, value)
+            for task, value in zip(tasks, values, strict=True)
+        ]
+    )
+    return result
+
+
+def optimize(*args: Any, traverse: bool = True, **kwargs: Any) -> tuple[Any, ...]:
+    """Return equal lazy objects whose graphs are optimised together.
+
+    Keys stay as they are. Chains of calls are joined into one task each where the setting
+    ``optimization.fuse.delayed`` is true; tasks that nothing needs are never part of a graph.
+
+    Parameters
+    ----------
+    *args : object
+        Lazy objects or containers of them.
+    traverse : bool, default True
+        Whether to look inside containers.
+    **kwargs
+        Taken for compatibility; optimisations of other libraries have different ones.
+
+    Returns
+    -------
+    tuple
+        As many values as there are arguments.
+
+    Examples
+    --------
+    >>> from oxidask import delayed, optimize
+    >>> x = delayed(abs)(-1)
+    >>> (y,) = optimize(x)
+    >>> y.compute()
+    1
+    """
+    unpacked = Unpacked(args, traverse, _concrete_value_of)
+    tasks = unpacked.tasks
+    if not tasks:
+        return args
+    result: tuple[Any, ...] = unpacked.repack(_optimized(tasks))
+    return result
+
+
+def _optimized(tasks: list[Delayed]) -> list[Delayed]:
+    if config.get("optimization.fuse.active", None) is False:
+        return tasks
+    if config.get("optimization.fuse.delayed", False):
+        return _core.fused(tasks)
+    return tasks
+
+
+def visualize(
+    *args: Any,
+    filename: str | None = "mydask",
+    traverse: bool = True,
+    optimize_graph: bool = False,
+    maxval: float | None = None,
+    engine: str | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Draw the graph of several lazy objects.
+
+    Parameters
+    ----------
+    *args : object
+        Lazy objects or containers of them.
+    filename : str, optional
+        Where to write; the suffix decides the format, svg is added if there is none. None writes
+        nothing.
+    traverse : bool, default True
+        Whether to look inside containers.
+    optimize_graph : bool, default False
+        Whether to draw the graph as it is run.
+    maxval : float, optional
+        The end of the colour scale, for ``color="order"``.
+    engine : str, optional
+        Other engines are not needed: raises NotImplementedError.
+    **kwargs
+        ``format``, ``rankdir``, ``color``, ``limit`` and more: see `oxidask.drawing.draw`.
+
+    Returns
+    -------
+    oxidask.drawing.Picture
+        It has ``.svg``, ``.save(filename)``, and shows itself in notebooks.
+
+    Examples
+    --------
+    >>> from oxidask import delayed, visualize
+    >>> visualize(delayed(sum)([1, 2]), filename=None).svg.startswith("<svg")
+    True
+    """
+    from oxidask import drawing
+
+    unpacked = Unpacked(args, traverse, _concrete_value_of)
+    tasks = unpacked.tasks
+    if not tasks:
+        raise ValueError(
+            "visualize: there is nothing lazy among the arguments; pass a Delayed or a collection"
+        )
+    if optimize_graph:
+        tasks = _optimized(tasks)
+    nodes = [
+        drawing.TaskNode(
+            key=key,
+            label=prefix,
+            prefix=prefix,
+            kind="data" if is_data else "call",
+            dependencies=dependencies,
+            order=order,
+        )
+        for key, prefix, is_data, dependencies, order in _core.GraphView(tasks).drawing()
+    ]
+    engine = engine or config.get("visualization.engine", None)
+    if maxval is not None:
+        kwargs["maxval"] = maxval
+    return drawing.draw(nodes, filename=filename, engine=engine, **kwargs)
+
+
+@contextlib.contextmanager
+def annotate(**annotations: Any) -> Iterator[None]:
+    """Attach annotations to the tasks that are made inside the block.
+
+    Parameters
+    ----------
+    **annotations
+        Any names; ``retries`` says how often a task that raises is tried again. ``priority``,
+        ``workers``, ``resources`` and ``allow_other_workers`` are for clusters. Blocks nest, the
+        inner one wins.
+
+    Raises
+    ------
+    TypeError
+        If ``retries`` or ``priority`` is not a number.
+
+    Examples
+    --------
+    >>> from oxidask import annotate, delayed
+    >>> with annotate(retries=2):
+    ...     x = delayed(abs)(-1)
+    >>> x.compute()
+    1
+    """
+    for name in ("retries", "priority"):
+        value = annotations.get(name)
+        if value is None or callable(value):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"annotate({name}=): a number is needed, not {value!r}")
+        if name == "retries" and (value < 0 or value != int(value)):
+            raise TypeError(f"annotate(retries=): an int from 0 is needed, not {value!r}")
+    workers = annotations.get("workers")
+    if workers is not None and not callable(workers) and not isinstance(workers, list | tuple | set | str):
+        raise TypeError(f"annotate(workers=): a name or a list of names is needed, not {workers!r}")
+    token = _annotations.set({**_annotations.get(), **annotations})
+    _core.count_annotate_blocks(True)
+    try:
+        yield
+    finally:
+        _core.count_annotate_blocks(False)
+        _annotations.reset(token)
+
+
+def get_annotations() -> dict[str, Any]:
+    """Return the annotations in force.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> from oxidask import annotate, get_annotations
+    >>> with annotate(priority=3):
+    ...     get_annotations()
+    {'priority': 3}
+    """
+    return dict(_annotations.get())
+
+
+# ---- Schedulers ----
+
+_Run = Callable[[list[Delayed]], list[Any]]
+
+
+def get_scheduler(
+    get: Callable[..., Any] | None = None,
+    scheduler: str | Callable[..., Any] | Any | None = None,
+    collections: Any = None,
+    cls: Any = None,
+) -> Callable[..., Any] | None:
+    """Return the function ``get(graph, keys, **kwargs)`` of a scheduler.
+
+    Parameters
+    ----------
+    get : callable, optional
+        Returned as it is.
+    scheduler : str, callable or executor, optional
+        As for `compute`; by default the setting ``scheduler``.
+    collections, cls
+        Taken for compatibility: the default is the same for all collections.
+
+    Returns
+    -------
+    callable or None
+        None if nothing was chosen.
+
+    Examples
+    --------
+    >>> get_scheduler(scheduler="threads").__module__
+    'oxidask.threaded'
+    """
+    if get is not None:
+        return get
+    scheduler = scheduler if scheduler is not None else config.get("scheduler", None)
+    if scheduler is None:
+        return None
+    if callable(scheduler):
+        found: Callable[..., Any] = scheduler
+        return found
+    from oxidask import local, threaded
+
+    if isinstance(scheduler, str):
+        return local.get_sync if _mode_of(scheduler) == "sync" else threaded.get
+
+    def get_in_pool(dsk: Mapping[Any, Any], keys: Any, **kwargs: Any) -> Any:
+        return _get(dsk, keys, "threads", **{**kwargs, "pool": scheduler})
+
+    _size_of(scheduler)
+    return get_in_pool
+
+
+def _mode_of(name: str) -> str:
+    """Return "threads" or "sync" for a name of a scheduler."""
+    lowered = name.lower()
+    if lowered in _THREADS:
+        return "threads"
+    if lowered in _SYNC:
+        return "sync"
+    if lowered in _PROCESSES:
+        raise NotImplementedError(
+            f"scheduler={name!r}: processes are not there yet; use 'threads', or 'sync' to debug"
+        )
+    if lowered in _DISTRIBUTED:
+        raise ValueError(f"scheduler={name!r}: there is no Client; use 'threads' or 'sync'")
+    raise ValueError(
+        f"scheduler={name!r} is not known; use one of {sorted(_THREADS)} or {sorted(_SYNC)}, "
+        "a get function, or a thread pool"
+    )
+
+
+def _scheduler_of(scheduler: Any, kwargs: dict[str, Any]) -> _Run:
+    """Return a function that computes tasks, from what the user said or the configuration."""
+    if scheduler is None:
+        scheduler = config.get("scheduler", None)
+    if scheduler is None:
+        scheduler = "threads"
+    if isinstance(scheduler, str):
+        mode = _mode_of(scheduler)
+        num_workers = kwargs.get("num_workers")
+        pool = kwargs.get("pool")
+        return lambda tasks: _run(tasks, mode, num_workers, pool)
+    if callable(scheduler):
+
+        def run_by_get(tasks: list[Delayed]) -> list[Any]:
+            return list(scheduler(_core.GraphView(tasks), [task.key for task in tasks], **kwargs))
+
+        return run_by_get
+    _size_of(scheduler)
+    return lambda tasks: _run(tasks, "threads", kwargs.get("num_workers"), scheduler)
+
+
+def _run(tasks: list[Delayed], mode: str, num_workers: int | None, pool: Any) -> list[Any]:
+    """Compute tasks in the engine of this process."""
+    if mode == "sync":
+        computation = Computation(tasks, 1, _active.is_watched())
+        with _active.watch(computation):
+            return computation.run_here()
+    if pool is None:
+        pool = config.get("pool", None)
+    if num_workers is None:
+        num_workers = config.get("num_workers", None)
+    if pool is not None:
+        threads = num_workers or _size_of(pool)
+        computation = Computation(tasks, threads, _active.is_watched())
+        submit = getattr(pool, "submit", None) or pool.apply_async
+        with _active.watch(computation):
+            for _ in range(threads):
+                submit(computation.lend_thread)
+            return computation.run_in_lent_threads()
+    threads = num_workers if num_workers is not None else _core.cpu_count()
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise ValueError(f"num_workers={threads!r}: the number of threads is an int from 1")
+    computation = Computation(tasks, threads, _active.is_watched())
+    with _active.watch(computation):
+        return computation.run_in_threads()
+
+
+def _size_of(pool: Any) -> int:
+    """Return how many threads a pool has."""
+    for name in ("_max_workers", "_processes"):
+        size = getattr(pool, name, None)
+        if isinstance(size, int) and size > 0:
+            if "Process" in type(pool).__name__ or type(pool).__name__ == "Pool":
+                raise NotImplementedError(
+                    f"pool={pool!r}: tasks run in threads of this process; pass a thread pool"
+                )
+            return size
+    raise TypeError(
+        f"scheduler or pool {pool!r} of type {type(pool).__name__} is not known; pass a name such "
+        "as 'threads', a get function, or a concurrent.futures.ThreadPoolExecutor"
+    )
+
+
+def _get(
+    dsk: Mapping[Any, Any],
+    keys: Any,
+    mode: str,
+    num_workers: int | None = None,
+    pool: Any = None,
+    **kwargs: Any,
+) -> Any:
+    """Compute keys, or nested lists of keys, of a graph that is a mapping."""
+    tasks: dict[Any, Delayed] = {}
+    stack = [keys]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, list):
+            stack.extend(part)
+        elif part not in tasks:
+            tasks[part] = None  # type: ignore[assignment]
+    for key, task in zip(tasks, _core.tasks_of_graph(list(tasks), dsk), strict=True):
+        tasks[key] = task
+    values = dict(zip(tasks, _run(list(tasks.values()), mode, num_workers, pool), strict=True))
+
+    def nested(part: Any) -> Any:
+        return tuple(nested(one) for one in part) if isinstance(part, list) else values[part]
+
+    return nested(keys)
+
+
+# ---- Other collections ----
+
+
+def _graph_of(collection: Any) -> tuple[Mapping[Any, Any], Any]:
+    """Return the optimised graph of a collection, and its nested keys."""
+    graph = collection.__dask_graph__()
+    keys = collection.__dask_keys__()
+    optimize_graph = getattr(type(collection), "__dask_optimize__", None)
+    if optimize_graph is not None:
+        graph = collection.__dask_optimize__(graph, keys)
+    if not isinstance(graph, Mapping):
+        graph = dict(graph)
+    return graph, keys
+
+
+def _nested_tasks(keys: Any, graph: Mapping[Any, Any]) -> Any:
+    """Replace keys in nested lists by their tasks."""
+    flat: list[Any] = []
+
+    def collect(part: Any) -> Any:
+        if isinstance(part, list):
+            return [collect(one) for one in part]
+        flat.append(part)
+        return len(flat) - 1
+
+    places = collect(keys)
+    tasks = _core.tasks_of_graph(flat, graph)
+
+    def fill(part: Any) -> Any:
+        return [fill(one) for one in part] if isinstance(part, list) else tasks[part]
+
+    return fill(places)
+
+
+def _concrete_value_of(collection: Any) -> Delayed:
+    """Return one task that makes the concrete value of a collection."""
+    from oxidask.delayed import delayed
+
+    if isinstance(collection, Delayed):
+        return collection
+    graph, keys = _graph_of(collection)
+    finalize, extra = collection.__dask_postcompute__()
+    finish = delayed(_rebuild.finish, pure=True, traverse=False)
+    task: Delayed = finish(
+        delayed(finalize, traverse=False) if _core.is_collection(finalize) else finalize,
+        _nested_tasks(keys, graph),
+        delayed(tuple(extra), traverse=False, pure=True),
+    )
+    return task
+
+
+def _persisted_value_of(collection: Any) -> Delayed:
+    """Return one task that makes a collection of the same kind whose graph holds the results."""
+    from oxidask.delayed import delayed
+
+    graph, keys = _graph_of(collection)
+    rebuild, extra = collection.__dask_postpersist__()
+
+    def flatten(part: Any) -> Iterator[Any]:
+        if isinstance(part, list):
+            for one in part:
+                yield from flatten(one)
+        else:
+            yield part
+
+    flat = list(flatten(keys))
+
+    def make(results: list[Any]) -> Any:
+        return rebuild(dict(zip(flat, results, strict=True)), *extra)
+
+    task: Delayed = delayed(make)(_nested_tasks(flat, graph))
+    return task
