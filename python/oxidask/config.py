@@ -539,7 +539,7 @@ def refresh(
     with _writing:
         filled.clear()
         for one in defaults:
-            update(filled, one, priority="old")
+            update(filled, one)
         update(filled, collected)
 
 
@@ -868,7 +868,7 @@ def check_deprecations(key: str, deprecations: Mapping[str, str | None] = deprec
     warnings.warn(
         f"config: the setting {key!r} is deprecated; use {new!r} instead",
         FutureWarning,
-        stacklevel=4,
+        stacklevel=3,
     )
     return new
 
