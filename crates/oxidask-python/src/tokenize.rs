@@ -86,12 +86,11 @@ pub(crate) fn set_token_overrides(
     types: Vec<Py<PyType>>,
     numpy: bool,
 ) -> PyResult<()> {
-    let overrides = Overrides { types, numpy };
-    OVERRIDES
-        .get_or_try_init(py, || Py::new(py, OverridesCell { current: None }))?
+    let mut overrides = OVERRIDES
+        .get_or_try_init(py, || Py::new(py, Overrides::default()))?
         .bind(py)
-        .borrow_mut()
-        .current = Some(overrides);
+        .borrow_mut();
+    *overrides = Overrides { types, numpy };
     Ok(())
 }
 
@@ -169,28 +168,22 @@ fn write_flat<'py>(
     Ok(true)
 }
 
-/// Types whose fast path is off.
+/// Types whose fast path is off. A class of Python, so that its own borrow rules guard it.
+#[pyclass]
+#[derive(Default)]
 struct Overrides {
     types: Vec<Py<PyType>>,
     numpy: bool,
 }
 
-/// Holds the overrides where the interpreter's own rules for shared objects apply.
-#[pyclass]
-struct OverridesCell {
-    current: Option<Overrides>,
-}
-
-static OVERRIDES: PyOnceLock<Py<OverridesCell>> = PyOnceLock::new();
+/// Empty until a handler is registered, which costs each value nothing but this look.
+static OVERRIDES: PyOnceLock<Py<Overrides>> = PyOnceLock::new();
 
 fn is_overridden(object: &Bound<'_, PyAny>) -> bool {
-    let Some(cell) = OVERRIDES.get(object.py()) else {
+    let Some(overrides) = OVERRIDES.get(object.py()) else {
         return false;
     };
-    let cell = cell.bind(object.py()).borrow();
-    let Some(overrides) = &cell.current else {
-        return false;
-    };
+    let overrides = overrides.bind(object.py()).borrow();
     let object_type = object.get_type();
     overrides.types.iter().any(|one| object_type.is(one))
         || (overrides.numpy && numpy::is_numpy(object))
