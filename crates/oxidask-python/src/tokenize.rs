@@ -64,7 +64,18 @@ pub(crate) fn tokenize_objects<'py>(
         None => token(py, args.as_slice(), ensure_deterministic)?,
         Some(_) => token_of_call(py, args.as_slice(), kwargs, ensure_deterministic)?,
     };
-    Ok(format!("{digest:032x}"))
+    Ok(hexadecimal(digest))
+}
+
+/// 32 digits; several times quicker than `format!`, which a token of a small value would notice.
+fn hexadecimal(digest: u128) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    digest
+        .to_be_bytes()
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
 }
 
 /// Says which exact types have a handler of the user, and whether `numpy`'s may have one:
@@ -75,12 +86,11 @@ pub(crate) fn set_token_overrides(
     types: Vec<Py<PyType>>,
     numpy: bool,
 ) -> PyResult<()> {
-    let overrides = Overrides { types, numpy };
-    OVERRIDES
-        .get_or_try_init(py, || Py::new(py, OverridesCell { current: None }))?
+    let mut overrides = OVERRIDES
+        .get_or_try_init(py, || Py::new(py, Overrides::default()))?
         .bind(py)
-        .borrow_mut()
-        .current = Some(overrides);
+        .borrow_mut();
+    *overrides = Overrides { types, numpy };
     Ok(())
 }
 
@@ -91,6 +101,18 @@ fn token_of_call<'py>(
     ensure_deterministic: Option<bool>,
 ) -> PyResult<u128> {
     let kwargs = kwargs.filter(|kwargs| !kwargs.is_empty());
+    if kwargs.is_none() {
+        let mut bytes = Vec::with_capacity(128);
+        if write_flat(
+            &mut bytes,
+            Tag::Call,
+            args.len(),
+            args.iter().cloned(),
+            false,
+        )? {
+            return Ok(xxh3_128(&bytes));
+        }
+    }
     let mut walker = Walker::new(py, ensure_deterministic);
     let digest = walker.digest_call(args, kwargs)?;
     if walker.custom_pickled.is_empty() || walker.random {
@@ -119,28 +141,49 @@ fn find_unstable<'py>(objects: &[Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyAn
     Ok(objects[0].clone())
 }
 
-/// Types whose fast path is off.
+/// Containers up to this length are first tried as ones that hold atoms only.
+const FLAT_LENGTH: usize = 16;
+
+/// Writes a short container of atoms at once, as the walk would; `false`, with nothing written,
+/// for any other.
+fn write_flat<'py>(
+    bytes: &mut Vec<u8>,
+    tag: Tag,
+    length: usize,
+    items: impl Iterator<Item = Bound<'py, PyAny>>,
+    raw: bool,
+) -> PyResult<bool> {
+    if length > FLAT_LENGTH {
+        return Ok(false);
+    }
+    let start = bytes.len();
+    atom::tag(bytes, tag);
+    atom::length(bytes, length);
+    for item in items {
+        if (!raw && is_overridden(&item)) || !atom::write(bytes, &item)? {
+            bytes.truncate(start);
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Types whose fast path is off. A class of Python, so that its own borrow rules guard it.
+#[pyclass]
+#[derive(Default)]
 struct Overrides {
     types: Vec<Py<PyType>>,
     numpy: bool,
 }
 
-/// Holds the overrides where the interpreter's own rules for shared objects apply.
-#[pyclass]
-struct OverridesCell {
-    current: Option<Overrides>,
-}
-
-static OVERRIDES: PyOnceLock<Py<OverridesCell>> = PyOnceLock::new();
+/// Empty until a handler is registered, which costs each value nothing but this look.
+static OVERRIDES: PyOnceLock<Py<Overrides>> = PyOnceLock::new();
 
 fn is_overridden(object: &Bound<'_, PyAny>) -> bool {
-    let Some(cell) = OVERRIDES.get(object.py()) else {
+    let Some(overrides) = OVERRIDES.get(object.py()) else {
         return false;
     };
-    let cell = cell.bind(object.py()).borrow();
-    let Some(overrides) = &cell.current else {
-        return false;
-    };
+    let overrides = overrides.bind(object.py()).borrow();
     let object_type = object.get_type();
     overrides.types.iter().any(|one| object_type.is(one))
         || (overrides.numpy && numpy::is_numpy(object))
@@ -486,6 +529,9 @@ impl<'py> Walker<'py> {
             self.deliver_written(start);
             return Ok(());
         }
+        if !overridden && self.visit_flat(object, raw)? {
+            return Ok(());
+        }
         // In the output of a handler the same object may mean another thing.
         let address = object.as_ptr() as usize | usize::from(raw);
         if let Some(visit) = self.visits.get(&address) {
@@ -517,6 +563,26 @@ impl<'py> Walker<'py> {
             return self.visit_described(object, address, raw, true);
         }
         self.visit_known(object, address, raw)
+    }
+
+    /// Takes in a short list or tuple of atoms without remembering it: it is as quick to hash
+    /// again, and there may be millions.
+    fn visit_flat(&mut self, object: &Bound<'py, PyAny>, raw: bool) -> PyResult<bool> {
+        let start = self.bytes.len();
+        let bytes = &mut self.bytes;
+        let is_flat = if let Ok(tuple) = object.cast_exact::<PyTuple>() {
+            write_flat(bytes, Tag::Tuple, tuple.len(), tuple.iter(), raw)?
+        } else if let Ok(list) = object.cast_exact::<PyList>() {
+            write_flat(bytes, Tag::List, list.len(), list.iter(), raw)?
+        } else {
+            false
+        };
+        if is_flat {
+            let digest = xxh3_128(&self.bytes[start..]);
+            self.bytes.truncate(start);
+            self.deliver(digest);
+        }
+        Ok(is_flat)
     }
 
     /// In the second pass: writes the number of an object met before, and `false` for a new one.
