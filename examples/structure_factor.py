@@ -44,7 +44,7 @@ DATA = HERE / "data" / "rs1.49T2000N2592-h2.tgz"
 # two buffers: calls of milliseconds without the GIL, in memory that the cache mostly holds.
 BLOCK = 512
 
-# Serial and parallel add the same numbers in another order.
+# Serial and parallel may add the same numbers in another order.
 TOLERANCE = 1e-12
 
 # The picture shows the graph of the first few configurations; all 64 would be a wide ribbon.
@@ -216,9 +216,7 @@ def run_serial(
     configurations: Iterable[Configuration], n: int, kernel: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute mean and error of S(k) with a plain loop."""
-    return mean_and_error(
-        [structure_factor(c.positions, c.box, n, kernel) for c in configurations]
-    )
+    return mean_and_error([structure_factor(c.positions, c.box, n, kernel) for c in configurations])
 
 
 def build_parallel(configurations: Iterable[Configuration], n: int, kernel: str) -> tuple[Any, Any]:
@@ -246,7 +244,7 @@ def draw_shells(
     """Plot S(k) with error bars to `path` with the suffixes .png and .svg.
 
     Shells beyond `complete` (1/bohr) reach out of the box of wave vectors and hold fewer of
-    them: they are drawn lighter.
+    them, so their errors are larger; a line marks the place.
     """
     import matplotlib
 
@@ -254,23 +252,26 @@ def draw_shells(
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    inner = length <= complete
-    style = {"fmt": "o", "markersize": 3, "elinewidth": 1, "capsize": 1.5}
-    for chosen, colour, label in (
-        (inner, "#b7410e", "complete shells"),
-        (~inner, "#e3b79f", "shells cut by the largest n"),
-    ):
-        if chosen.any():
-            axes.errorbar(
-                length[chosen], mean[chosen], error[chosen], color=colour, label=label, **style
-            )
+    axes.errorbar(
+        length, mean, error, fmt="o", markersize=3, elinewidth=1, capsize=1.5, color="#b7410e"
+    )
     axes.axhline(1, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
+    axes.axvline(complete, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
+    axes.annotate(
+        "shells complete up to here",
+        (complete, 0.97),
+        xycoords=("data", "axes fraction"),
+        xytext=(-5, 0),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color="0.4",
+    )
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("wave number $k$  (1/bohr)")
     axes.set_ylabel("structure factor $S(k)$")
     axes.set_title("Hydrogen molecules, $r_s = 1.49$, 2000 K", loc="left")
-    axes.legend(frameon=False, loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     for suffix in (".png", ".svg"):
         figure.savefig(path.with_suffix(suffix), dpi=150)
@@ -369,7 +370,7 @@ def main(arguments: list[str] | None = None) -> int:
     draw_shells(plot, length, shell_mean, shell_error, complete)
     print(f"\nwrote {picture}, {plot}.png and {plot}.svg")
 
-    difference = max(map(relative_difference, parallel, serial))
+    difference = np.max([relative_difference(*pair) for pair in zip(parallel, serial, strict=True)])
     agrees = difference <= TOLERANCE
     print(
         f"serial and parallel {'agree' if agrees else 'DIFFER'}: "
