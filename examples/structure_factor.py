@@ -1,6 +1,6 @@
 """Static structure factor of hydrogen molecules, in parallel over configurations.
 
-Light or neutrons scattered by a liquid see S(k) = ⟨|ρ(k)|²⟩ / N with
+X-rays and neutrons scattered by a liquid see S(k) = ⟨|ρ(k)|²⟩ / N with
 ρ(k) = Σ_j exp(−i k·r_j). Each of the 64 configurations in `data/` gives one |ρ(k)|² / N for
 thousands of wave vectors k; what is wanted is their mean and its standard error. Every
 configuration can be worked on by itself, so one `delayed` around the function that a plain
@@ -49,6 +49,10 @@ TOLERANCE = 1e-12
 
 # The picture shows the graph of the first few configurations; all 64 would be a wide ribbon.
 PICTURED = 4
+
+
+# Mean and standard error of S(k), each of shape (wave vectors,).
+Results = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -212,9 +216,7 @@ def average_shells(
     return length, np.bincount(shell, weights=mean) / size, variance**0.5
 
 
-def run_serial(
-    configurations: Iterable[Configuration], n: int, kernel: str
-) -> tuple[np.ndarray, np.ndarray]:
+def run_serial(configurations: Iterable[Configuration], n: int, kernel: str) -> Results:
     """Compute mean and error of S(k) with a plain loop."""
     return mean_and_error([structure_factor(c.positions, c.box, n, kernel) for c in configurations])
 
@@ -226,20 +228,13 @@ def build_parallel(configurations: Iterable[Configuration], n: int, kernel: str)
     )
 
 
-def timed(function: Callable[[], Any]) -> tuple[float, Any]:
-    """Call a function; return the seconds that took and its result."""
-    start = time.perf_counter()
-    result = function()
-    return time.perf_counter() - start, result
-
-
-def relative_difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the largest |one − other| / |other|; both have the same shape."""
-    return float(np.max(np.abs(one - other) / np.abs(other)))
+def relative_difference(one: Results, other: Results) -> float:
+    """Return the largest |one − other| / |other|, not a number if there is one among them."""
+    return float(np.max([np.abs(x - y) / np.abs(y) for x, y in zip(one, other, strict=True)]))
 
 
 def draw_shells(
-    path: Path, length: np.ndarray, mean: np.ndarray, error: np.ndarray, complete: float
+    path: Path, length: np.ndarray, mean: np.ndarray, error: np.ndarray, *, complete: float
 ) -> None:
     """Plot S(k) with error bars to `path` with the suffixes .png and .svg.
 
@@ -304,7 +299,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--threads", type=int, help="workers of the parallel run (default: one for each core)"
     )
     parser.add_argument(
-        "--scheduler", default="threads", help="scheduler of the parallel run (threads)"
+        "--scheduler", default="threads", help="of the parallel run: threads (default) or sync"
     )
     parser.add_argument(
         "--repeat", type=int, default=3, help="pairs of a serial and a parallel run (3)"
@@ -320,6 +315,54 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def draw_graph(path: Path, configurations: list[Configuration], n: int, kernel: str) -> None:
+    """Draw the tasks for the first few configurations to an SVG file."""
+    mean, error = build_parallel(configurations[:PICTURED], n, kernel)
+    oxidask.visualize(mean, error, filename=str(path))
+
+
+def compare(
+    configurations: list[Configuration], options: argparse.Namespace
+) -> tuple[list[tuple[float, float]], Results, Results]:
+    """Run serially and in parallel, in turns.
+
+    Returns
+    -------
+    pairs : list of (float, float)
+        Seconds of the serial and of the parallel run.
+    serial, parallel : (ndarray, ndarray)
+        Mean and error of S(k) from the last pair.
+    """
+    workers = {} if options.threads is None else {"num_workers": options.threads}
+    pairs = []
+    for pair in range(options.repeat):
+        start = time.perf_counter()
+        serial = run_serial(configurations, options.n, options.kernel)
+        serial_seconds = time.perf_counter() - start
+        print(f"pair {pair + 1}: serial took {serial_seconds:.2f} s, now parallel")
+
+        start = time.perf_counter()
+        mean, error = build_parallel(configurations, options.n, options.kernel)
+        with ProgressBar():
+            parallel = oxidask.compute(mean, error, scheduler=options.scheduler, **workers)
+        pairs.append((serial_seconds, time.perf_counter() - start))
+    return pairs, serial, parallel
+
+
+def print_timings(pairs: list[tuple[float, float]], threads: int | None) -> None:
+    """Print the seconds of each pair, their ratio, and how busy the machine was."""
+    print(f"\n{'pair':>12} {'serial (s)':>10} {'parallel (s)':>12} {'ratio':>8}")
+    for pair, (serial, parallel) in enumerate(pairs, 1):
+        print(f"{pair:12} {serial:10.2f} {parallel:12.2f} {serial / parallel:8.2f}")
+    speed_up = statistics.median(serial / parallel for serial, parallel in pairs)
+    load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
+    cores = len(os.sched_getaffinity(0))
+    print(
+        f"speed-up {speed_up:.2f} (median of {len(pairs)}) with {threads or cores} threads on "
+        f"{cores} cores, load average {load}\n"
+    )
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the example; the exit status is 1 if serial and parallel results differ."""
     options = parse_arguments(arguments)
@@ -331,46 +374,19 @@ def main(arguments: list[str] | None = None) -> int:
         f"{len(configurations)} configurations of about {len(configurations[0].positions):,} "
         f"molecules, {len(k):,} wave vectors (n = {options.n}), kernel {options.kernel!r}"
     )
-    workers = {} if options.threads is None else {"num_workers": options.threads}
 
     picture = options.output / "structure_factor_graph.svg"
-    mean, error = build_parallel(configurations[:PICTURED], options.n, options.kernel)
-    oxidask.visualize(mean, error, filename=str(picture))
+    draw_graph(picture, configurations, options.n, options.kernel)
+    pairs, serial, parallel = compare(configurations, options)
+    print_timings(pairs, options.threads)
 
-    pairs = []
-    for pair in range(options.repeat):
-        serial_seconds, serial = timed(
-            lambda: run_serial(configurations, options.n, options.kernel)
-        )
-        mean, error = build_parallel(configurations, options.n, options.kernel)
-        print(f"pair {pair + 1}: serial took {serial_seconds:.2f} s, now parallel")
-        with ProgressBar():
-            parallel_seconds, parallel = timed(
-                lambda mean=mean, error=error: oxidask.compute(
-                    mean, error, scheduler=options.scheduler, **workers
-                )
-            )
-        pairs.append((serial_seconds, parallel_seconds))
-
-    print(f"\n{'pair':>12} {'serial (s)':>10} {'parallel (s)':>12} {'ratio':>8}")
-    for pair, (serial_seconds, parallel_seconds) in enumerate(pairs, 1):
-        ratio = serial_seconds / parallel_seconds
-        print(f"{pair:12} {serial_seconds:10.2f} {parallel_seconds:12.2f} {ratio:8.2f}")
-    speed_up = statistics.median(serial / parallel for serial, parallel in pairs)
-    load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
-    print(
-        f"speed-up {speed_up:.2f} (median of {len(pairs)}), {options.threads or 'all'} of "
-        f"{len(os.sched_getaffinity(0))} cores, load average {load}\n"
-    )
-
-    length, shell_mean, shell_error = average_shells(k, *parallel)
-    print_shells(length, shell_mean, shell_error)
+    shells = average_shells(k, *parallel)
+    print_shells(*shells)
     plot = options.output / "structure_factor"
-    complete = float(2 * np.pi * options.n / box.max())
-    draw_shells(plot, length, shell_mean, shell_error, complete)
+    draw_shells(plot, *shells, complete=float(2 * np.pi * options.n / box.max()))
     print(f"\nwrote {picture}, {plot}.png and {plot}.svg")
 
-    difference = np.max([relative_difference(*pair) for pair in zip(parallel, serial, strict=True)])
+    difference = relative_difference(parallel, serial)
     agrees = difference <= TOLERANCE
     print(
         f"serial and parallel {'agree' if agrees else 'DIFFER'}: "

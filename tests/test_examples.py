@@ -14,7 +14,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 def run_example(name, *arguments):
     """Run one example as a user would; return what it printed."""
     finished = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / name), *map(str, arguments)],
+        [sys.executable, "-W", "error::RuntimeWarning", str(EXAMPLES / name), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=100,
