@@ -332,11 +332,16 @@ fn rebuild_dataclass(py: Python<'_>) -> PyResult<&Py<PyAny>> {
 }
 
 /// Whether a value follows the collection protocol.
+#[pyfunction]
+#[pyo3(signature = (value, /))]
 pub(crate) fn is_collection(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = value.py();
     let kind = value.get_type();
     if kind.getattr_opt(intern!(py, "__dask_graph__"))?.is_none() {
         return Ok(false);
+    }
+    if value.is_instance_of::<Delayed>() {
+        return Ok(true);
     }
     Ok(!value.call_method0(intern!(py, "__dask_graph__"))?.is_none())
 }

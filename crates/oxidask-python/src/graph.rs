@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
-use oxidask_graph::{Explicit, Op, OpKind};
+use oxidask_graph::{Explicit, Op, OpKind, fuse_linear};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::arguments::Call;
 use crate::delayed::Delayed;
 use crate::identity::Identity;
 
@@ -67,6 +68,41 @@ pub(crate) fn collect(py: Python<'_>, roots: &[Py<Delayed>]) -> PyResult<(Python
         .map(|root| Ok(collector.find(root)?.expect("each root was added")))
         .collect::<PyResult<Vec<u32>>>()?;
     Ok((collector.graph, wanted))
+}
+
+/// Equal tasks in which each chain of calls is one task.
+#[pyfunction]
+pub(crate) fn fused(py: Python<'_>, tasks: Vec<Py<Delayed>>) -> PyResult<Vec<Py<Delayed>>> {
+    let (graph, wanted) = collect(py, &tasks)?;
+    let annotations_of = |task: u32| graph.node(task).annotations.as_ref().map(|one| one.bind(py));
+    let fusion = fuse_linear(&graph.layer, &wanted, |task, dependent| {
+        match (annotations_of(task), annotations_of(dependent)) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.eq(b).unwrap_or(false),
+            _ => false,
+        }
+    });
+    let (layer, kept) = graph.layer.fused(&fusion);
+    let mut made: Vec<Py<Delayed>> = Vec::with_capacity(kept.len());
+    for (new, &old) in kept.iter().enumerate() {
+        let view = layer.task(new as u32);
+        let mut literals = Vec::new();
+        let template = view.template.0.iter().map(|op| match op.kind() {
+            OpKind::Literal(number) => {
+                literals.push(graph.literals[number as usize].clone_ref(py));
+                Op::new(OpKind::Literal(literals.len() as u32 - 1))
+            }
+            _ => *op,
+        });
+        let template = template.collect();
+        let dependencies =
+            view.dependencies.iter().map(|&task| made[task as usize].clone_ref(py)).collect();
+        let call = Call { template, literals: literals.into_boxed_slice(), dependencies };
+        made.push(Py::new(py, graph.node(old).with_call(py, call)?)?);
+    }
+    let position: HashMap<u32, usize> =
+        kept.iter().enumerate().map(|(new, &old)| (old, new)).collect();
+    Ok(wanted.iter().map(|task| made[position[task]].clone_ref(py)).collect())
 }
 
 struct Collector<'py> {

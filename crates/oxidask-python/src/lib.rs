@@ -31,15 +31,19 @@ mod _core {
     #[pymodule_export]
     use super::annotations::count_annotate_blocks;
     #[pymodule_export]
+    use super::arguments::is_collection;
+    #[pymodule_export]
     use super::computation::{Computation, after_fork, cpu_count, serve, shut_down};
     #[pymodule_export]
     use super::delayed::{Delayed, make_leaf};
     #[pymodule_export]
     use super::drawing::render_svg;
     #[pymodule_export]
+    use super::graph::fused;
+    #[pymodule_export]
     use super::graph_view::GraphView;
     #[pymodule_export]
-    use super::raw_graph::{persisted, task_from_parts};
+    use super::raw_graph::{persisted, task_from_parts, tasks_of_graph};
     #[pymodule_export]
     use super::tokenize::{set_token_overrides, tokenize_objects};
     #[pymodule_export]

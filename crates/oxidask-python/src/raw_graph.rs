@@ -29,14 +29,45 @@ pub(crate) fn task_of_graph(
     } else {
         RawGraph::new(py, graph)?.build(key)?
     };
-    let Some(task) = found else {
-        return Err(PyValueError::new_err(format!(
-            "the key {} is not in the graph of {} tasks; give one of its keys, or add a task for it",
-            key.repr()?,
-            graph.len()?
-        )));
-    };
+    let task = found.ok_or_else(|| not_in_graph(key, graph))?;
     task.get().copy_with_length(py, length)
+}
+
+/// The lazy values of several keys of one graph.
+#[pyfunction]
+pub(crate) fn tasks_of_graph<'py>(
+    py: Python<'py>,
+    keys: Vec<Bound<'py, PyAny>>,
+    dsk: &Bound<'py, PyAny>,
+) -> PyResult<Vec<Py<Delayed>>> {
+    let view = dsk.cast::<GraphView>().ok();
+    let mut raw = None;
+    let mut tasks = Vec::with_capacity(keys.len());
+    for key in &keys {
+        check_key(key, "get(keys)")?;
+        let found = if let Some(view) = view {
+            view.get().task(py, key)?
+        } else {
+            if raw.is_none() {
+                raw = Some(RawGraph::new(py, dsk)?);
+            }
+            let raw = raw.as_mut().expect("it was made above");
+            match raw.find(key)? {
+                Some(task) => Some(task),
+                None => raw.build(key)?,
+            }
+        };
+        tasks.push(found.ok_or_else(|| not_in_graph(key, dsk))?);
+    }
+    Ok(tasks)
+}
+
+fn not_in_graph(key: &Bound<'_, PyAny>, graph: &Bound<'_, PyAny>) -> PyErr {
+    let key = key.repr().map_or_else(|_| "asked for".to_owned(), |key| key.to_string());
+    PyValueError::new_err(format!(
+        "the key {key} is not in the graph of {} tasks; give one of its keys, or add a task for it",
+        graph.len().unwrap_or_default()
+    ))
 }
 
 struct RawGraph<'py> {
