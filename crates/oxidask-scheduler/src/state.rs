@@ -63,10 +63,10 @@ pub struct SchedulerState {
     /// Tasks that were asked back.
     pub(crate) retracting: BTreeMap<TaskId, Retraction>,
     /// The task that is to blame for an erred one, if that is another one.
-    blame: BTreeMap<TaskId, TaskId>,
-    failures: BTreeMap<TaskId, Failure>,
-    retries_left: BTreeMap<TaskId, u32>,
-    crashes: BTreeMap<TaskId, u32>,
+    pub(crate) blame: BTreeMap<TaskId, TaskId>,
+    pub(crate) failures: BTreeMap<TaskId, Failure>,
+    pub(crate) retries_left: BTreeMap<TaskId, u32>,
+    pub(crate) crashes: BTreeMap<TaskId, u32>,
     pub(crate) groups: Vec<Group>,
     /// Nodes that may take tasks since the last look.
     open_nodes: Vec<NodeId>,
@@ -185,6 +185,18 @@ impl SchedulerState {
     /// The task's place in the order of its submission.
     pub fn rank_of(&self, task: TaskId) -> u32 {
         self.tasks.rank[task.index()]
+    }
+
+    /// The attempt that made the task's result, or that runs now, or that will run next.
+    pub fn attempt_of(&self, task: TaskId) -> Attempt {
+        self.tasks.attempt(task)
+    }
+
+    /// The nodes that hold the task's result, as far as is known; none unless it is in memory.
+    pub fn holders_of(&self, task: TaskId) -> impl Iterator<Item = NodeId> + '_ {
+        let in_memory = self.tasks.state(task) == TaskState::Memory;
+        let first = in_memory.then(|| self.tasks.node[task.index()]);
+        first.into_iter().chain(self.replicas.get(&task).into_iter().flatten().copied())
     }
 
     /// Bytes used for tasks and their edges.
