@@ -735,20 +735,26 @@ impl SchedulerState {
 
     /// Fills free slots until there is no slot or no task.
     fn give_out_tasks(&mut self, outbox: &mut Outbox) {
-        while let Some(node) = self.open_nodes.pop() {
-            while self.nodes.get(node).is_some_and(|entry| !entry.queue.is_empty())
-                && self.fill_slot(node, outbox)
-            {}
-        }
-        // One at a time to whoever has least to do, so that a few tasks spread over all nodes.
-        while !self.common_queue.is_empty() {
-            let Some(node) = self.nodes.least_loaded() else { return };
-            if !self.fill_slot(node, outbox) {
+        loop {
+            while let Some(node) = self.open_nodes.pop() {
+                while self.nodes.get(node).is_some_and(|entry| !entry.queue.is_empty())
+                    && self.fill_slot(node, outbox)
+                {}
+            }
+            // One at a time to whoever has least to do, so that a few tasks spread over all nodes.
+            while !self.common_queue.is_empty() {
+                let Some(node) = self.nodes.least_loaded() else { break };
+                if !self.fill_slot(node, outbox) {
+                    break;
+                }
+            }
+            if self.nodes.len() > 1 {
+                self.share_out(outbox);
+            }
+            // A task from the common queue may have drawn others into the queue of its node.
+            if self.open_nodes.is_empty() {
                 return;
             }
-        }
-        if self.nodes.len() > 1 {
-            self.share_out(outbox);
         }
     }
 
@@ -1249,6 +1255,14 @@ mod tests {
         state.handle(Event::TimePassed, Duration::from_secs(300), &mut outbox);
         let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::NoNode };
         assert_eq!(outbox.actions, [report(0, outcome)]);
+    }
+
+    #[test]
+    fn siblings_drawn_to_a_node_do_not_wait_while_it_has_a_free_slot() {
+        let joined = |node| Event::NodeJoined { node, threads: 1, window: 4 };
+        let graph: &[&[u32]] = &[&[], &[], &[], &[0, 1, 2]];
+        let actions = actions_after([joined(ALICE), joined(BOB), submitted(graph, &[3])]);
+        assert_eq!(actions, [run(ALICE, 0, 0), run(BOB, 2, 0), run(ALICE, 1, 0)]);
     }
 
     #[test]
