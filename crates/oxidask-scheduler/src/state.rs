@@ -439,8 +439,10 @@ impl SchedulerState {
         }
     }
 
+    /// Tells the client once; a second time only if a finished result was lost and cannot be made
+    /// again, because the client could not know otherwise.
     fn report(&mut self, task: TaskId, outcome: Outcome, outbox: &mut Outbox) {
-        if !self.tasks.has(task, flag::REPORTED) {
+        if !self.tasks.has(task, flag::REPORTED) || outcome != Outcome::Finished {
             self.tasks.set(task, flag::REPORTED);
             outbox.actions.push(Action::Report { task, outcome });
         }
@@ -1252,6 +1254,21 @@ mod tests {
         assert_eq!(state.state_of(TaskId(0)), TaskState::NoWorker);
         state.handle(Event::TimePassed, Duration::from_secs(299), &mut outbox);
         assert_eq!(outbox.actions, []);
+        state.handle(Event::TimePassed, Duration::from_secs(300), &mut outbox);
+        let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::NoNode };
+        assert_eq!(outbox.actions, [report(0, outcome)]);
+    }
+
+    #[test]
+    fn a_lost_result_that_cannot_be_made_again_is_reported_as_erred() {
+        let mut state = SchedulerState::new(Settings::default());
+        let mut outbox = Outbox::default();
+        let events =
+            [joined(ALICE), submitted(&[&[]], &[0]), finished(ALICE, 0, 0), lost(ALICE)];
+        for event in events {
+            state.handle(event, Duration::ZERO, &mut outbox);
+        }
+        outbox.clear();
         state.handle(Event::TimePassed, Duration::from_secs(300), &mut outbox);
         let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::NoNode };
         assert_eq!(outbox.actions, [report(0, outcome)]);
