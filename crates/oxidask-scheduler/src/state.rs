@@ -929,6 +929,7 @@ impl SchedulerState {
             .map(|(&task, _)| task)
             .collect();
         for &task in &freed {
+            self.end_retraction(task);
             self.ghosts.remove(&task);
             self.tasks.clear(task, flag::GHOST);
         }
@@ -1132,8 +1133,18 @@ mod tests {
         Action::Report { task: TaskId(task), outcome }
     }
 
+    fn state_after(events: impl IntoIterator<Item = Event>) -> SchedulerState {
+        state_and_actions_after(events).0
+    }
+
     /// What the last of these events leads to.
     fn actions_after(events: impl IntoIterator<Item = Event>) -> Vec<Action> {
+        state_and_actions_after(events).1
+    }
+
+    fn state_and_actions_after(
+        events: impl IntoIterator<Item = Event>,
+    ) -> (SchedulerState, Vec<Action>) {
         let mut state = SchedulerState::new(Settings::default());
         let mut outbox = Outbox::default();
         for event in events {
@@ -1141,7 +1152,7 @@ mod tests {
             state.handle(event, Duration::ZERO, &mut outbox);
             state.validate().unwrap_or_else(|broken| panic!("{broken}"));
         }
-        outbox.actions
+        (state, outbox.actions)
     }
 
     #[test]
@@ -1272,6 +1283,20 @@ mod tests {
         state.handle(Event::TimePassed, Duration::from_secs(300), &mut outbox);
         let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::NoNode };
         assert_eq!(outbox.actions, [report(0, outcome)]);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_cancelled_task_that_was_asked_back_from_a_lost_node() {
+        let prefetching = Event::NodeJoined { node: ALICE, threads: 1, window: 4 };
+        let rows: &[&[u32]] = &[&[], &[], &[]];
+        let state = state_after([
+            prefetching,
+            submitted(rows, &[0, 1, 2]),
+            joined(BOB),
+            Event::TasksReleased { tasks: vec![TaskId(0), TaskId(1), TaskId(2)] },
+            lost(ALICE),
+        ]);
+        assert_eq!(state.validate_at_rest(), Ok(()));
     }
 
     #[test]

@@ -401,7 +401,8 @@ impl Oracle {
     pub(crate) fn check_after(&mut self, scheduler: &SchedulerState) -> Checked {
         for task in std::mem::take(&mut self.too_many_crashes) {
             let state = scheduler.state_of(task);
-            ensure(matches!(state, TaskState::Erred | TaskState::Forgotten), || {
+            // Released, if all that needed it failed with the same node.
+            ensure(!state.is_unfinished() && state != TaskState::Memory, || {
                 format!("{task} was part of too many crashes, but is {state}")
             })?;
         }
