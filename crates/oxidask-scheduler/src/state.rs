@@ -416,7 +416,19 @@ impl SchedulerState {
     /// A task failed for good, and with it all that need it.
     fn fail(&mut self, culprit: TaskId, failure: Failure, cause: Cause, outbox: &mut Outbox) {
         self.failures.insert(culprit, failure);
-        let mut stack = vec![(culprit, cause)];
+        self.err_from(culprit, cause, culprit, failure, outbox);
+    }
+
+    /// A task cannot run because of the culprit, and neither can all that need it.
+    fn err_from(
+        &mut self,
+        first: TaskId,
+        cause: Cause,
+        culprit: TaskId,
+        failure: Failure,
+        outbox: &mut Outbox,
+    ) {
+        let mut stack = vec![(first, cause)];
         while let Some((task, cause)) = stack.pop() {
             if !self.tasks.state(task).is_unfinished() {
                 continue;
@@ -1014,9 +1026,11 @@ impl SchedulerState {
         }
     }
 
-    /// Starts a released task anew, and what it needs that is not in memory.
+    /// Starts a released task anew, and what it needs that is not in memory. An input may have
+    /// failed since it was read; then the task fails too.
     fn make_again(&mut self, task: TaskId, cause: Cause, outbox: &mut Outbox) {
         let mut stack = vec![task];
+        let mut without_input = Vec::new();
         while let Some(task) = stack.pop() {
             if self.tasks.state(task) != TaskState::Released {
                 continue;
@@ -1026,15 +1040,22 @@ impl SchedulerState {
             for place in 0..self.tasks.dependency_count(task) {
                 let input = self.tasks.dependency(task, place);
                 self.tasks.readers[input.index()] += 1;
-                if self.tasks.state(input) != TaskState::Memory {
-                    missing += 1;
-                    stack.push(input);
+                match self.tasks.state(input) {
+                    TaskState::Memory => continue,
+                    TaskState::Erred => without_input.push((task, input)),
+                    _ => stack.push(input),
                 }
+                missing += 1;
             }
             self.tasks.missing_inputs[task.index()] = missing;
             if missing == 0 {
                 self.make_ready(task, cause, outbox);
             }
+        }
+        for (task, input) in without_input {
+            let culprit = self.blame.get(&input).copied().unwrap_or(input);
+            let failure = self.failures[&culprit];
+            self.err_from(task, Cause::InputErred, culprit, failure, outbox);
         }
     }
 
@@ -1297,6 +1318,34 @@ mod tests {
             lost(ALICE),
         ]);
         assert_eq!(state.validate_at_rest(), Ok(()));
+    }
+
+    #[test]
+    fn a_lost_result_whose_input_has_failed_meanwhile_fails_too() {
+        let carol = NodeId(2);
+        let settings = Settings { allowed_failures: 0, ..Settings::default() };
+        let mut state = SchedulerState::new(settings);
+        let mut outbox = Outbox::default();
+        for event in [
+            joined(ALICE),
+            joined(carol),
+            submitted(&[&[], &[0], &[0]], &[1, 2]),
+            finished(ALICE, 0, 0),
+            finished(ALICE, 1, 0),
+            finished(carol, 2, 0),
+            joined(BOB),
+            // Result 1 is lost; its input runs again on Bob, and dies with him for good.
+            lost(ALICE),
+            lost(BOB),
+            lost(carol),
+        ] {
+            outbox.clear();
+            state.handle(event, Duration::ZERO, &mut outbox);
+            state.validate().unwrap_or_else(|broken| panic!("{broken}"));
+        }
+        let failure = Failure::NodesCrashed { times: 1 };
+        let outcome = Outcome::Erred { blame: TaskId(0), failure };
+        assert_eq!(outbox.actions, [report(2, outcome)]);
     }
 
     #[test]
