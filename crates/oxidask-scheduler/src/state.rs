@@ -83,7 +83,6 @@ pub(crate) struct Retraction {
 
 #[derive(Debug)]
 pub(crate) struct SubmissionInfo {
-    base: u32,
     priority_key: u64,
     by_rank: Vec<u32>,
 }
@@ -222,7 +221,7 @@ impl SchedulerState {
         // Larger priorities first, then earlier submissions.
         let priority_key = (i64::from(i32::MAX) - i64::from(submission.priority)) as u64;
         let priority_key = priority_key << 31 | u64::from(number);
-        self.submissions.push(SubmissionInfo { base, priority_key, by_rank });
+        self.submissions.push(SubmissionInfo { priority_key, by_rank });
         for (&task, &retries) in &submission.retries {
             self.retries_left.insert(TaskId(base + task), retries);
         }
@@ -500,8 +499,9 @@ impl SchedulerState {
     /// Frees the slot of an attempt that the node says has ended; `None` if it was not running.
     fn end_attempt(&mut self, node: NodeId, task: TaskId, attempt: Attempt) -> Option<Ended> {
         let is_current = self.tasks.state(task) == TaskState::Processing
-            && self.tasks.node[task.index()] == node
-            && (self.tasks.attempt(task) == attempt || self.planted.has(Bug::OldAttemptCounts));
+            && (self.tasks.node[task.index()] == node && self.tasks.attempt(task) == attempt
+                || self.planted.has(Bug::OldAttemptCounts));
+        let node = if is_current { self.tasks.node[task.index()] } else { node };
         let ended = if is_current {
             let entry = self.nodes.alive_mut(node);
             if entry.prefetches() {
@@ -1295,8 +1295,7 @@ mod tests {
     fn a_lost_result_that_cannot_be_made_again_is_reported_as_erred() {
         let mut state = SchedulerState::new(Settings::default());
         let mut outbox = Outbox::default();
-        let events =
-            [joined(ALICE), submitted(&[&[]], &[0]), finished(ALICE, 0, 0), lost(ALICE)];
+        let events = [joined(ALICE), submitted(&[&[]], &[0]), finished(ALICE, 0, 0), lost(ALICE)];
         for event in events {
             state.handle(event, Duration::ZERO, &mut outbox);
         }

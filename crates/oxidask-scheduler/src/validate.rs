@@ -31,9 +31,10 @@ impl SchedulerState {
         self.validate()?;
         for node in self.nodes.ids() {
             let entry = self.nodes.get(node).expect("ids() gives living nodes");
-            ensure(entry.occupied == 0 && entry.given.is_empty() && entry.queue.is_empty(), || {
-                format!("{node} has work at rest: {entry:?}")
-            })?;
+            ensure(
+                entry.occupied == 0 && entry.given.is_empty() && entry.queue.is_empty(),
+                || format!("{node} has work at rest: {entry:?}"),
+            )?;
             ensure(entry.expected == 0 && entry.asked_back == 0, || {
                 format!("{node} waits at rest for tasks that were asked back: {entry:?}")
             })?;
