@@ -372,7 +372,7 @@ impl SchedulerState {
 
     /// A task left the unfinished states: its inputs have one reader less.
     fn inputs_were_read(&mut self, task: TaskId, outbox: &mut Outbox) {
-        let last_readers = if self.planted.has(Bug::ResultsAreDroppedEarly) { 1 } else { 0 };
+        let last_readers = u32::from(self.planted.has(Bug::ResultsAreDroppedEarly));
         for place in 0..self.tasks.dependency_count(task) {
             let input = self.tasks.dependency(task, place);
             let readers = &mut self.tasks.readers[input.index()];
@@ -925,10 +925,10 @@ impl SchedulerState {
             self.end_retraction(task);
             if self.tasks.state(task) == TaskState::Processing {
                 self.tasks.attempt[task.index()] += 1;
-                let crashes = self.crashes.entry(task).or_default();
-                *crashes += u32::from(crashed);
-                if *crashes > self.settings.allowed_failures {
-                    given_up.push((task, *crashes));
+                let times = self.crashes.entry(task).or_default();
+                *times += u32::from(crashed);
+                if *times > self.settings.allowed_failures {
+                    given_up.push((task, *times));
                 }
             }
             self.tasks.node[task.index()] = NOWHERE;

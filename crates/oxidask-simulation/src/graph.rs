@@ -137,7 +137,9 @@ fn layers(random: &mut Random, size: usize, most_inputs: u64) -> Vec<Vec<u32>> {
 
 fn chains(random: &mut Random, size: usize) -> Vec<Vec<u32>> {
     let count = random.between(1, 8.min(size as u64)) as usize;
-    (0..size).map(|task| task.checked_sub(count).map(|input| input as u32).into_iter().collect()).collect()
+    (0..size)
+        .map(|task| task.checked_sub(count).map(|input| input as u32).into_iter().collect())
+        .collect()
 }
 
 fn stencil(random: &mut Random, size: usize) -> Vec<Vec<u32>> {
@@ -172,18 +174,21 @@ fn tree(random: &mut Random, size: usize) -> Vec<Vec<u32>> {
 
 fn fan_out(random: &mut Random, size: usize) -> Vec<Vec<u32>> {
     let arity = random.scale(1, 50) as u32;
-    (0..size as u32).map(|task| task.checked_sub(1).map(|task| task / arity).into_iter().collect()).collect()
+    (0..size as u32)
+        .map(|task| task.checked_sub(1).map(|task| task / arity).into_iter().collect())
+        .collect()
 }
 
 /// Each of one side to each of the other, as when rows are regrouped.
 fn exchange(size: usize) -> Vec<Vec<u32>> {
-    let side = (2..).find(|side| side * side + 2 * side > size).expect("squares grow") - 1;
-    let mut rows = vec![Vec::new(); side];
-    for from in 0..side {
-        rows.extend((0..side).map(|_| vec![from as u32]));
+    let is_too_wide = |width: &usize| width * width + 2 * width > size;
+    let width = (2..=size + 1).find(is_too_wide).expect("the square of the last is too large") - 1;
+    let mut rows = vec![Vec::new(); width];
+    for from in 0..width {
+        rows.extend((0..width).map(|_| vec![from as u32]));
     }
-    for to in 0..side {
-        rows.push((0..side).map(|from| (side + from * side + to) as u32).collect());
+    for to in 0..width {
+        rows.push((0..width).map(|from| (width + from * width + to) as u32).collect());
     }
     rows
 }

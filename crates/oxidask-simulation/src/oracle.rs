@@ -126,8 +126,7 @@ impl Oracle {
         }
         for task in graph.sequence.iter().map(|task| TaskId(base + task)) {
             let inputs = &self.tasks[task.index()].inputs;
-            let value =
-                value_of(task, inputs.iter().map(|input| self.tasks[input.index()].value));
+            let value = value_of(task, inputs.iter().map(|input| self.tasks[input.index()].value));
             let input_errs = inputs.iter().any(|input| self.tasks[input.index()].must_err);
             self.tasks[task.index()].value = value;
             self.tasks[task.index()].must_err |= input_errs;
@@ -173,9 +172,9 @@ impl Oracle {
         for task in known.given {
             let given = self.given[task.index()].take().expect("a node's tasks are listed twice");
             if crashed && !given.is_cancelled {
-                let crashes = &mut self.tasks[task.index()].crashes;
-                *crashes += 1;
-                if *crashes > self.settings.allowed_failures {
+                let times = &mut self.tasks[task.index()].crashes;
+                *times += 1;
+                if *times > self.settings.allowed_failures {
                     self.too_many_crashes.push(task);
                 }
             }
@@ -260,7 +259,9 @@ impl Oracle {
             return Err(format!("{task} is to run on {node}, which is gone").into());
         };
         if let Some(given) = &self.given[task.index()] {
-            return Err(format!("{task} is to run on {node} beside another attempt: {given:?}").into());
+            return Err(
+                format!("{task} is to run on {node} beside another attempt: {given:?}").into()
+            );
         }
         known.given.insert(task);
         ensure(known.given.len() <= known.window as usize, || {
@@ -297,7 +298,8 @@ impl Oracle {
             }
         }
         // A node that says that it cannot hand a result out is made to forget it.
-        if matches!(*why, Event::InputMissing { input, from, .. } if input == task && from == node) {
+        if matches!(*why, Event::InputMissing { input, from, .. } if input == task && from == node)
+        {
             return Ok(());
         }
         ensure(state != TaskState::Memory || scheduler.attempt_of(task) != attempt, || {
@@ -377,7 +379,9 @@ impl Oracle {
             }
         };
         ensure(is_true, || {
-            format!("{task} is reported erred because of {blame}: {failure:?}, but see: {culprit:?}")
+            format!(
+                "{task} is reported erred because of {blame}: {failure:?}, but see: {culprit:?}"
+            )
         })?;
         self.tasks[blame.index()].failure = Some(failure);
         Ok(())
@@ -444,21 +448,6 @@ impl Oracle {
             .is_some_and(|given| given.attempt == *attempt && !given.is_cancelled);
         ensure(from != node || !counts, || {
             format!("{task} was given to {node} without its input {input}")
-        })
-    }
-
-    pub(crate) fn check_start(&self, (task, _): Version, on: NodeId, nodes: &[ModelNode]) -> Checked {
-        let others = nodes.iter().filter(|node| node.is_alive && node.id != on);
-        let beside = others.into_iter().find(|node| node.running_tasks().any(|one| one == task));
-        ensure(beside.is_none(), || {
-            format!("{task} starts on {on}, but runs on {:?}", beside.map(|node| node.id))
-        })?;
-        let here = &nodes[on.index()];
-        ensure(here.running_tasks().filter(|&one| one == task).count() == 1, || {
-            format!("{task} runs twice on {on}")
-        })?;
-        ensure(here.running_tasks().count() <= here.threads, || {
-            format!("{on} runs more tasks than its {} threads", here.threads)
         })
     }
 
@@ -561,6 +550,22 @@ impl Oracle {
     pub(crate) fn is_reported(&self, task: TaskId) -> bool {
         self.tasks[task.index()].reported.is_some()
     }
+}
+
+/// A task starts on a node: on no other living one, and on a thread of its own.
+pub(crate) fn check_start((task, _): Version, on: NodeId, nodes: &[ModelNode]) -> Checked {
+    let others = nodes.iter().filter(|node| node.is_alive && node.id != on);
+    let beside = others.into_iter().find(|node| node.running_tasks().any(|one| one == task));
+    ensure(beside.is_none(), || {
+        format!("{task} starts on {on}, but runs on {:?}", beside.map(|node| node.id))
+    })?;
+    let here = &nodes[on.index()];
+    ensure(here.running_tasks().filter(|&one| one == task).count() == 1, || {
+        format!("{task} runs twice on {on}")
+    })?;
+    ensure(here.running_tasks().count() <= here.threads, || {
+        format!("{on} runs more tasks than its {} threads", here.threads)
+    })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

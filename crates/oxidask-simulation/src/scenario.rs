@@ -10,14 +10,28 @@ use crate::random::Random;
 /// Something that clients, fate or the clock do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    Join { threads: u32, window: u32, latency_us: u64 },
+    Join {
+        threads: u32,
+        window: u32,
+        latency_us: u64,
+    },
     /// A node dies; the scheduler hears of it later, and perhaps of what was already sent.
-    Kill { crashed: bool, notice_us: u64, messages_survive: bool },
-    Submit { graph: usize },
+    Kill {
+        crashed: bool,
+        notice_us: u64,
+        messages_survive: bool,
+    },
+    Submit {
+        graph: usize,
+    },
     /// A client lets go of so many percent of what it wants of one submission.
-    Release { percent: u64 },
+    Release {
+        percent: u64,
+    },
     /// The clock jumps forward.
-    Jump { by_us: u64 },
+    Jump {
+        by_us: u64,
+    },
     Tick,
 }
 
@@ -50,7 +64,7 @@ impl Scenario {
         };
         let graphs: Vec<Graph> = (0..random.between(1, 3))
             .map(|_| {
-                let tasks = random.scale(4, 250) as usize;
+                let tasks = random.scale(4, 300) as usize;
                 Graph::random(random, GraphStyle { tasks, ..style })
             })
             .collect();
@@ -60,7 +74,7 @@ impl Scenario {
             steps: Vec::new(),
             fetch_failures: [(0, 0), (10, 5), (200, 5)][random.index(3)],
             stops_percent: [0, 50, 100][random.index(3)],
-            initial_nodes: random.scale(1, 9) as u32,
+            initial_nodes: random.scale(1, 16) as u32,
         };
         scenario.plan(random);
         scenario

@@ -11,12 +11,13 @@ use crate::cluster::{Calendar, Happening, Link};
 use crate::graph::Behaviour;
 use crate::kinds::{ACTION_KINDS, EVENT_KINDS, of_action, of_event};
 use crate::node::{Effect, ModelNode, Transfer, Version};
-use crate::oracle::{Broken, Checked, Oracle, ensure};
+use crate::oracle::{Broken, Checked, Oracle, check_start, ensure};
 use crate::random::{Random, mix};
 use crate::scenario::{Scenario, Step, join};
 
-/// Graphs up to this size are validated after each event; larger ones as often as costs the same.
-const VALIDATED_ALWAYS: usize = 48;
+/// With up to so many tasks all is validated after each event; with more, as often as costs the
+/// same.
+const VALIDATED_ALWAYS: usize = 500;
 
 /// What a run was like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,7 +107,7 @@ fn run(seed: u64, bug: Option<Bug>, story: &mut Option<Vec<String>>) -> Result<S
 fn text_of_panic(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("no panic, but there was one: {}", text.unwrap_or("without a text"))
+    format!("the scheduler panics: {}", text.unwrap_or("without a text"))
 }
 
 struct Simulation<'story> {
@@ -176,7 +177,7 @@ impl<'story> Simulation<'story> {
             }
             happened += 1;
             let bound = 20_000 + 400 * self.summary.tasks;
-            ensure(happened < bound, || "the cluster comes to rest; it does not".into())?;
+            ensure(happened < bound, || "the cluster does not come to rest".into())?;
         }
         self.oracle.check_rest(&self.scheduler, &self.nodes)
     }
@@ -402,7 +403,7 @@ impl<'story> Simulation<'story> {
                 }
                 Effect::Start(version) => {
                     self.tell(|| format!("{node} starts {version:?}"));
-                    self.oracle.check_start(version, node, &self.nodes)?;
+                    check_start(version, node, &self.nodes)?;
                     let duration_us = self.oracle.tasks[version.0.index()].duration_us;
                     self.calendar.after(duration_us, Happening::TaskEnds(node, version));
                 }

@@ -20,7 +20,9 @@ fn no_invariant_is_broken_in_any_scenario() {
     let count = number_from_environment("OXIDASK_SCENARIOS").unwrap_or(SCENARIOS);
     let parts: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
-            .map(|first| scope.spawn(move || simulate_each((first..count).step_by(THREADS as usize))))
+            .map(|first| {
+                scope.spawn(move || simulate_each((first..count).step_by(THREADS as usize)))
+            })
             .collect();
         threads.into_iter().map(|thread| thread.join().expect("panics are caught")).collect()
     });
@@ -35,9 +37,7 @@ fn no_invariant_is_broken_in_any_scenario() {
 }
 
 fn simulate_each(seeds: impl Iterator<Item = u64>) -> Result<Vec<Summary>, Finding> {
-    seeds
-        .map(|seed| simulate(seed, None).map_err(|broken| Finding { seed, broken }))
-        .collect()
+    seeds.map(|seed| simulate(seed, None).map_err(|broken| Finding { seed, broken })).collect()
 }
 
 fn replay(seed: u64) {
@@ -69,7 +69,10 @@ fn check_variety(summaries: &[Summary]) {
     let nodes = median(summaries, |summary| summary.nodes);
     let faults = median(summaries, Summary::faults);
     let deaths: usize = summaries.iter().map(|summary| summary.deaths).sum();
-    println!("{} scenarios; medians: {tasks} tasks, {nodes} nodes, {faults} faults", summaries.len());
+    println!(
+        "{} scenarios; medians: {tasks} tasks, {nodes} nodes, {faults} faults",
+        summaries.len()
+    );
     println!("{deaths} nodes died");
     assert!(tasks >= 50 && nodes >= 3 && faults >= 2, "the scenarios are too easy");
     for (kind, name) in EVENT_KINDS.iter().enumerate() {
