@@ -54,7 +54,8 @@ pub enum Action {
         /// The attempt that made it.
         attempt: Attempt,
     },
-    /// Tell the client how a wanted task ended.
+    /// Tell the client how a wanted task ended. Sent once, and once more if a finished result was
+    /// lost with its nodes and could not be made again.
     Report {
         /// The task.
         task: TaskId,

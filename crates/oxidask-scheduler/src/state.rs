@@ -63,10 +63,10 @@ pub struct SchedulerState {
     /// Tasks that were asked back.
     pub(crate) retracting: BTreeMap<TaskId, Retraction>,
     /// The task that is to blame for an erred one, if that is another one.
-    blame: BTreeMap<TaskId, TaskId>,
-    failures: BTreeMap<TaskId, Failure>,
-    retries_left: BTreeMap<TaskId, u32>,
-    crashes: BTreeMap<TaskId, u32>,
+    pub(crate) blame: BTreeMap<TaskId, TaskId>,
+    pub(crate) failures: BTreeMap<TaskId, Failure>,
+    pub(crate) retries_left: BTreeMap<TaskId, u32>,
+    pub(crate) crashes: BTreeMap<TaskId, u32>,
     pub(crate) groups: Vec<Group>,
     /// Nodes that may take tasks since the last look.
     open_nodes: Vec<NodeId>,
@@ -185,6 +185,18 @@ impl SchedulerState {
     /// The task's place in the order of its submission.
     pub fn rank_of(&self, task: TaskId) -> u32 {
         self.tasks.rank[task.index()]
+    }
+
+    /// The attempt that made the task's result, or that runs now, or that will run next.
+    pub fn attempt_of(&self, task: TaskId) -> Attempt {
+        self.tasks.attempt(task)
+    }
+
+    /// The nodes that hold the task's result, as far as is known; none unless it is in memory.
+    pub fn holders_of(&self, task: TaskId) -> impl Iterator<Item = NodeId> + '_ {
+        let in_memory = self.tasks.state(task) == TaskState::Memory;
+        let first = in_memory.then(|| self.tasks.node[task.index()]);
+        first.into_iter().chain(self.replicas.get(&task).into_iter().flatten().copied())
     }
 
     /// Bytes used for tasks and their edges.
@@ -361,7 +373,7 @@ impl SchedulerState {
 
     /// A task left the unfinished states: its inputs have one reader less.
     fn inputs_were_read(&mut self, task: TaskId, outbox: &mut Outbox) {
-        let last_readers = if self.planted.has(Bug::ResultsAreDroppedEarly) { 1 } else { 0 };
+        let last_readers = u32::from(self.planted.has(Bug::ResultsAreDroppedEarly));
         for place in 0..self.tasks.dependency_count(task) {
             let input = self.tasks.dependency(task, place);
             let readers = &mut self.tasks.readers[input.index()];
@@ -404,7 +416,19 @@ impl SchedulerState {
     /// A task failed for good, and with it all that need it.
     fn fail(&mut self, culprit: TaskId, failure: Failure, cause: Cause, outbox: &mut Outbox) {
         self.failures.insert(culprit, failure);
-        let mut stack = vec![(culprit, cause)];
+        self.err_from(culprit, cause, culprit, failure, outbox);
+    }
+
+    /// A task cannot run because of the culprit, and neither can all that need it.
+    fn err_from(
+        &mut self,
+        first: TaskId,
+        cause: Cause,
+        culprit: TaskId,
+        failure: Failure,
+        outbox: &mut Outbox,
+    ) {
+        let mut stack = vec![(first, cause)];
         while let Some((task, cause)) = stack.pop() {
             if !self.tasks.state(task).is_unfinished() {
                 continue;
@@ -427,8 +451,10 @@ impl SchedulerState {
         }
     }
 
+    /// Tells the client once; a second time only if a finished result was lost and cannot be made
+    /// again, because the client could not know otherwise.
     fn report(&mut self, task: TaskId, outcome: Outcome, outbox: &mut Outbox) {
-        if !self.tasks.has(task, flag::REPORTED) {
+        if !self.tasks.has(task, flag::REPORTED) || outcome != Outcome::Finished {
             self.tasks.set(task, flag::REPORTED);
             outbox.actions.push(Action::Report { task, outcome });
         }
@@ -474,8 +500,9 @@ impl SchedulerState {
     /// Frees the slot of an attempt that the node says has ended; `None` if it was not running.
     fn end_attempt(&mut self, node: NodeId, task: TaskId, attempt: Attempt) -> Option<Ended> {
         let is_current = self.tasks.state(task) == TaskState::Processing
-            && self.tasks.node[task.index()] == node
-            && (self.tasks.attempt(task) == attempt || self.planted.has(Bug::OldAttemptCounts));
+            && (self.tasks.node[task.index()] == node && self.tasks.attempt(task) == attempt
+                || self.planted.has(Bug::OldAttemptCounts));
+        let node = if is_current { self.tasks.node[task.index()] } else { node };
         let ended = if is_current {
             let entry = self.nodes.alive_mut(node);
             if entry.prefetches() {
@@ -723,20 +750,26 @@ impl SchedulerState {
 
     /// Fills free slots until there is no slot or no task.
     fn give_out_tasks(&mut self, outbox: &mut Outbox) {
-        while let Some(node) = self.open_nodes.pop() {
-            while self.nodes.get(node).is_some_and(|entry| !entry.queue.is_empty())
-                && self.fill_slot(node, outbox)
-            {}
-        }
-        // One at a time to whoever has least to do, so that a few tasks spread over all nodes.
-        while !self.common_queue.is_empty() {
-            let Some(node) = self.nodes.least_loaded() else { return };
-            if !self.fill_slot(node, outbox) {
+        loop {
+            while let Some(node) = self.open_nodes.pop() {
+                while self.nodes.get(node).is_some_and(|entry| !entry.queue.is_empty())
+                    && self.fill_slot(node, outbox)
+                {}
+            }
+            // One at a time to whoever has least to do, so that a few tasks spread over all nodes.
+            while !self.common_queue.is_empty() {
+                let Some(node) = self.nodes.least_loaded() else { break };
+                if !self.fill_slot(node, outbox) {
+                    break;
+                }
+            }
+            if self.nodes.len() > 1 {
+                self.share_out(outbox);
+            }
+            // A task from the common queue may have drawn others into the queue of its node.
+            if self.open_nodes.is_empty() {
                 return;
             }
-        }
-        if self.nodes.len() > 1 {
-            self.share_out(outbox);
         }
     }
 
@@ -893,10 +926,10 @@ impl SchedulerState {
             self.end_retraction(task);
             if self.tasks.state(task) == TaskState::Processing {
                 self.tasks.attempt[task.index()] += 1;
-                let crashes = self.crashes.entry(task).or_default();
-                *crashes += u32::from(crashed);
-                if *crashes > self.settings.allowed_failures {
-                    given_up.push((task, *crashes));
+                let times = self.crashes.entry(task).or_default();
+                *times += u32::from(crashed);
+                if *times > self.settings.allowed_failures {
+                    given_up.push((task, *times));
                 }
             }
             self.tasks.node[task.index()] = NOWHERE;
@@ -909,6 +942,7 @@ impl SchedulerState {
             .map(|(&task, _)| task)
             .collect();
         for &task in &freed {
+            self.end_retraction(task);
             self.ghosts.remove(&task);
             self.tasks.clear(task, flag::GHOST);
         }
@@ -993,9 +1027,11 @@ impl SchedulerState {
         }
     }
 
-    /// Starts a released task anew, and what it needs that is not in memory.
+    /// Starts a released task anew, and what it needs that is not in memory. An input may have
+    /// failed since it was read; then the task fails too.
     fn make_again(&mut self, task: TaskId, cause: Cause, outbox: &mut Outbox) {
         let mut stack = vec![task];
+        let mut without_input = Vec::new();
         while let Some(task) = stack.pop() {
             if self.tasks.state(task) != TaskState::Released {
                 continue;
@@ -1005,15 +1041,22 @@ impl SchedulerState {
             for place in 0..self.tasks.dependency_count(task) {
                 let input = self.tasks.dependency(task, place);
                 self.tasks.readers[input.index()] += 1;
-                if self.tasks.state(input) != TaskState::Memory {
-                    missing += 1;
-                    stack.push(input);
+                match self.tasks.state(input) {
+                    TaskState::Memory => continue,
+                    TaskState::Erred => without_input.push((task, input)),
+                    _ => stack.push(input),
                 }
+                missing += 1;
             }
             self.tasks.missing_inputs[task.index()] = missing;
             if missing == 0 {
                 self.make_ready(task, cause, outbox);
             }
+        }
+        for (task, input) in without_input {
+            let culprit = self.blame.get(&input).copied().unwrap_or(input);
+            let failure = self.failures[&culprit];
+            self.err_from(task, Cause::InputErred, culprit, failure, outbox);
         }
     }
 
@@ -1121,8 +1164,18 @@ mod tests {
         Action::Report { task: TaskId(task), outcome }
     }
 
+    fn state_after(events: impl IntoIterator<Item = Event>) -> SchedulerState {
+        state_and_actions_after(events).0
+    }
+
     /// What the last of these events leads to.
     fn actions_after(events: impl IntoIterator<Item = Event>) -> Vec<Action> {
+        state_and_actions_after(events).1
+    }
+
+    fn state_and_actions_after(
+        events: impl IntoIterator<Item = Event>,
+    ) -> (SchedulerState, Vec<Action>) {
         let mut state = SchedulerState::new(Settings::default());
         let mut outbox = Outbox::default();
         for event in events {
@@ -1130,7 +1183,7 @@ mod tests {
             state.handle(event, Duration::ZERO, &mut outbox);
             state.validate().unwrap_or_else(|broken| panic!("{broken}"));
         }
-        outbox.actions
+        (state, outbox.actions)
     }
 
     #[test]
@@ -1246,6 +1299,70 @@ mod tests {
         state.handle(Event::TimePassed, Duration::from_secs(300), &mut outbox);
         let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::NoNode };
         assert_eq!(outbox.actions, [report(0, outcome)]);
+    }
+
+    #[test]
+    fn a_lost_result_that_cannot_be_made_again_is_reported_as_erred() {
+        let mut state = SchedulerState::new(Settings::default());
+        let mut outbox = Outbox::default();
+        let events = [joined(ALICE), submitted(&[&[]], &[0]), finished(ALICE, 0, 0), lost(ALICE)];
+        for event in events {
+            state.handle(event, Duration::ZERO, &mut outbox);
+        }
+        outbox.clear();
+        state.handle(Event::TimePassed, Duration::from_secs(300), &mut outbox);
+        let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::NoNode };
+        assert_eq!(outbox.actions, [report(0, outcome)]);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_cancelled_task_that_was_asked_back_from_a_lost_node() {
+        let prefetching = Event::NodeJoined { node: ALICE, threads: 1, window: 4 };
+        let rows: &[&[u32]] = &[&[], &[], &[]];
+        let state = state_after([
+            prefetching,
+            submitted(rows, &[0, 1, 2]),
+            joined(BOB),
+            Event::TasksReleased { tasks: vec![TaskId(0), TaskId(1), TaskId(2)] },
+            lost(ALICE),
+        ]);
+        assert_eq!(state.validate_at_rest(), Ok(()));
+    }
+
+    #[test]
+    fn a_lost_result_whose_input_has_failed_meanwhile_fails_too() {
+        let carol = NodeId(2);
+        let settings = Settings { allowed_failures: 0, ..Settings::default() };
+        let mut state = SchedulerState::new(settings);
+        let mut outbox = Outbox::default();
+        for event in [
+            joined(ALICE),
+            joined(carol),
+            submitted(&[&[], &[0], &[0]], &[1, 2]),
+            finished(ALICE, 0, 0),
+            finished(ALICE, 1, 0),
+            finished(carol, 2, 0),
+            joined(BOB),
+            // Result 1 is lost; its input runs again on Bob, and dies with him for good.
+            lost(ALICE),
+            lost(BOB),
+            lost(carol),
+        ] {
+            outbox.clear();
+            state.handle(event, Duration::ZERO, &mut outbox);
+            state.validate().unwrap_or_else(|broken| panic!("{broken}"));
+        }
+        let failure = Failure::NodesCrashed { times: 1 };
+        let outcome = Outcome::Erred { blame: TaskId(0), failure };
+        assert_eq!(outbox.actions, [report(2, outcome)]);
+    }
+
+    #[test]
+    fn siblings_drawn_to_a_node_do_not_wait_while_it_has_a_free_slot() {
+        let joined = |node| Event::NodeJoined { node, threads: 1, window: 4 };
+        let graph: &[&[u32]] = &[&[], &[], &[], &[0, 1, 2]];
+        let actions = actions_after([joined(ALICE), joined(BOB), submitted(graph, &[3])]);
+        assert_eq!(actions, [run(ALICE, 0, 0), run(BOB, 2, 0), run(ALICE, 1, 0)]);
     }
 
     #[test]

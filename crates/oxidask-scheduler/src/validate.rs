@@ -22,6 +22,53 @@ impl SchedulerState {
         self.validate_groups()
     }
 
+    /// Checks what must hold besides when nothing runs and no message is on its way: no slot is
+    /// taken, nothing waits that a node could run, and nothing is kept of forgotten tasks.
+    ///
+    /// # Errors
+    /// Says which invariant does not hold, for which task or node.
+    pub fn validate_at_rest(&self) -> Result<(), String> {
+        self.validate()?;
+        for node in self.nodes.ids() {
+            let entry = self.nodes.get(node).expect("ids() gives living nodes");
+            ensure(
+                entry.occupied == 0 && entry.given.is_empty() && entry.queue.is_empty(),
+                || format!("{node} has work at rest: {entry:?}"),
+            )?;
+            ensure(entry.expected == 0 && entry.asked_back == 0, || {
+                format!("{node} waits at rest for tasks that were asked back: {entry:?}")
+            })?;
+        }
+        ensure(self.common_queue.is_empty(), || "the common queue is not empty at rest".into())?;
+        if let Some((task, (node, attempt))) = self.ghosts.first_key_value() {
+            return Err(format!("{task} has a cancelled attempt {attempt} on {node} at rest"));
+        }
+        if let Some((task, retraction)) = self.retracting.first_key_value() {
+            return Err(format!("{task} is being asked back at rest: {retraction:?}"));
+        }
+        for task in (0..self.tasks.len() as u32).map(TaskId) {
+            let state = self.tasks.state(task);
+            ensure(self.nodes.is_empty() || !state.is_unfinished(), || {
+                format!("{task} is {state} at rest, though there are nodes: it hangs")
+            })?;
+            ensure(state != TaskState::Processing && state != TaskState::Queued, || {
+                format!("{task} is {state} at rest")
+            })?;
+            let is_remembered = self.failures.contains_key(&task)
+                || self.blame.contains_key(&task)
+                || self.crashes.contains_key(&task)
+                || self.retries_left.contains_key(&task);
+            ensure(state != TaskState::Forgotten || !is_remembered, || {
+                format!("{task} is forgotten, but its failures are not")
+            })?;
+        }
+        let mut replicated = self.replicas.keys();
+        match replicated.find(|&&task| self.tasks.state(task) != TaskState::Memory) {
+            Some(task) => Err(format!("{task} has copies, but is {}", self.tasks.state(*task))),
+            None => Ok(()),
+        }
+    }
+
     fn validate_counts(&self, task: TaskId) -> Result<(), String> {
         let dependents = || {
             (0..self.tasks.dependent_count(task))

@@ -1,0 +1,575 @@
+//! What must hold, by a model that is simpler than the scheduler: who wants what, what a sequential
+//! run would return, and which attempts nodes were given and have not answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use oxidask_protocol::{Attempt, NodeId, TaskId, TaskState};
+use oxidask_scheduler::{Action, Event, Failure, Outcome, SchedulerState, Settings};
+
+use crate::graph::{Behaviour, Graph};
+use crate::node::{ModelNode, Version, Waiting, value_of};
+
+/// Something that must hold and does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// What, with the names of tasks and nodes that it concerns.
+    pub invariant: String,
+}
+
+pub(crate) type Checked = Result<(), Broken>;
+
+pub(crate) fn ensure(holds: bool, invariant: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(Broken { invariant: invariant() }) }
+}
+
+impl From<String> for Broken {
+    fn from(invariant: String) -> Self {
+        Self { invariant }
+    }
+}
+
+/// What is known of a task without running a cluster.
+#[derive(Debug)]
+pub(crate) struct TaskModel {
+    pub(crate) inputs: Vec<TaskId>,
+    dependents: Vec<TaskId>,
+    /// What a sequential run returns.
+    value: u64,
+    /// Whether it, or something that it needs, raises each time.
+    must_err: bool,
+    pub(crate) behaviour: Behaviour,
+    pub(crate) times_raised: u32,
+    pub(crate) duration_us: u64,
+    pub(crate) nbytes: u64,
+    retries: u32,
+    /// How often the scheduler was told that the attempt that counts raised.
+    raises_told: u32,
+    crashes: u32,
+    pub(crate) is_wanted: bool,
+    reported: Option<Outcome>,
+    is_forgotten: bool,
+    failure: Option<Failure>,
+}
+
+/// An attempt that was given to a node which has not answered.
+#[derive(Debug)]
+struct Given {
+    node: NodeId,
+    attempt: Attempt,
+    is_cancelled: bool,
+    /// The inputs as they were in memory when it was given.
+    inputs: Vec<Version>,
+}
+
+/// A node that the scheduler takes to be alive.
+#[derive(Debug)]
+struct KnownNode {
+    window: u32,
+    given: BTreeSet<TaskId>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Oracle {
+    settings: Settings,
+    pub(crate) tasks: Vec<TaskModel>,
+    given: Vec<Option<Given>>,
+    nodes: BTreeMap<NodeId, KnownNode>,
+    /// Since when there is no node.
+    empty_since: Duration,
+    /// Tasks that were part of more crashes than allowed when the last event came.
+    too_many_crashes: Vec<TaskId>,
+}
+
+impl Oracle {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            tasks: Vec::new(),
+            given: Vec::new(),
+            nodes: BTreeMap::new(),
+            empty_since: Duration::ZERO,
+            too_many_crashes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn knows_a_node(&self) -> bool {
+        !self.nodes.is_empty()
+    }
+
+    /// Runs the graph sequentially, task after task.
+    pub(crate) fn add(&mut self, graph: &Graph, base: u32) {
+        let dependents = graph.submission.dependencies.reversed();
+        let global = |row: &[u32]| row.iter().map(|task| TaskId(base + task)).collect();
+        for task in 0..graph.len() {
+            self.tasks.push(TaskModel {
+                inputs: global(graph.submission.dependencies.row(task as u32)),
+                dependents: global(dependents.row(task as u32)),
+                value: 0,
+                must_err: graph.behaviours[task] == Behaviour::Raises,
+                behaviour: graph.behaviours[task],
+                times_raised: 0,
+                duration_us: graph.durations_us[task],
+                nbytes: graph.nbytes[task],
+                retries: graph.submission.retries.get(&(task as u32)).copied().unwrap_or(0),
+                raises_told: 0,
+                crashes: 0,
+                is_wanted: false,
+                reported: None,
+                is_forgotten: false,
+                failure: None,
+            });
+            self.given.push(None);
+        }
+        for &task in &graph.submission.wanted {
+            self.tasks[(base + task) as usize].is_wanted = true;
+        }
+        for task in graph.sequence.iter().map(|task| TaskId(base + task)) {
+            let inputs = &self.tasks[task.index()].inputs;
+            let value = value_of(task, inputs.iter().map(|input| self.tasks[input.index()].value));
+            let input_errs = inputs.iter().any(|input| self.tasks[input.index()].must_err);
+            self.tasks[task.index()].value = value;
+            self.tasks[task.index()].must_err |= input_errs;
+        }
+    }
+
+    // ---- Before the scheduler sees an event ----
+
+    pub(crate) fn expect(&mut self, event: &Event, now: Duration) -> Checked {
+        match event {
+            Event::NodeJoined { node, threads, window } => {
+                let window = *(window.max(threads));
+                self.nodes.insert(*node, KnownNode { window, given: BTreeSet::new() });
+                Ok(())
+            }
+            Event::NodeLost { node, crashed } => {
+                self.lose(*node, *crashed, now);
+                Ok(())
+            }
+            Event::TaskErred { node, task, attempt } => {
+                if self.answer(*node, *task, *attempt)? == Some(Answered::Current) {
+                    self.tasks[task.index()].raises_told += 1;
+                }
+                Ok(())
+            }
+            Event::TaskFinished { node, task, attempt, .. }
+            | Event::AttemptEnded { node, task, attempt }
+            | Event::InputMissing { node, task, attempt, .. } => {
+                self.answer(*node, *task, *attempt).map(drop)
+            }
+            Event::TasksReleased { tasks } => {
+                for task in tasks {
+                    self.tasks[task.index()].is_wanted = false;
+                }
+                Ok(())
+            }
+            Event::GraphSubmitted(_) | Event::ReplicaAdded { .. } | Event::TimePassed => Ok(()),
+        }
+    }
+
+    fn lose(&mut self, node: NodeId, crashed: bool, now: Duration) {
+        let Some(known) = self.nodes.remove(&node) else { return };
+        for task in known.given {
+            let given = self.given[task.index()].take().expect("a node's tasks are listed twice");
+            if crashed && !given.is_cancelled {
+                let times = &mut self.tasks[task.index()].crashes;
+                *times += 1;
+                if *times > self.settings.allowed_failures {
+                    self.too_many_crashes.push(task);
+                }
+            }
+        }
+        if self.nodes.is_empty() {
+            self.empty_since = now;
+        }
+    }
+
+    /// A node answers an attempt: it must have been given, and not answered before.
+    fn answer(
+        &mut self,
+        node: NodeId,
+        task: TaskId,
+        attempt: Attempt,
+    ) -> Result<Option<Answered>, Broken> {
+        let Some(known) = self.nodes.get_mut(&node) else { return Ok(None) };
+        let entry = &mut self.given[task.index()];
+        let matches = |given: &Given| given.node == node && given.attempt == attempt;
+        ensure(entry.as_ref().is_some_and(matches), || {
+            format!("{node} answers {attempt} of {task}, which it does not have: {entry:?}")
+        })?;
+        known.given.remove(&task);
+        let is_cancelled = entry.take().is_some_and(|given| given.is_cancelled);
+        Ok(Some(if is_cancelled { Answered::Cancelled } else { Answered::Current }))
+    }
+
+    // ---- What the scheduler decided ----
+
+    pub(crate) fn check_action(
+        &mut self,
+        action: &Action,
+        why: &Event,
+        scheduler: &SchedulerState,
+        now: Duration,
+    ) -> Checked {
+        match *action {
+            Action::Fetch { task, from, to, .. } => {
+                ensure(self.nodes.contains_key(&from) && self.nodes.contains_key(&to), || {
+                    format!("{task} is to be copied from {from} to {to}; one of them is gone")
+                })?;
+                ensure(from != to, || format!("{task} is to be copied from {from} to itself"))
+            }
+            Action::Run { node, task, attempt } => self.check_run(node, task, attempt, scheduler),
+            Action::Retract { node, task, attempt } => {
+                let given = self.given[task.index()].as_ref();
+                let matches = given.is_some_and(|given| {
+                    given.node == node && given.attempt == attempt && !given.is_cancelled
+                });
+                ensure(matches, || {
+                    format!("{task} {attempt} is asked back from {node}, which lacks it: {given:?}")
+                })
+            }
+            Action::Cancel { node, task, attempt } => {
+                let given = self.given[task.index()].as_mut().filter(|given| {
+                    given.node == node && given.attempt == attempt && !given.is_cancelled
+                });
+                let Some(given) = given else {
+                    return Err(format!("{task} {attempt} is not on {node} to be cancelled").into());
+                };
+                given.is_cancelled = true;
+                Ok(())
+            }
+            Action::Drop { node, task, attempt } => {
+                self.check_drop(node, (task, attempt), why, scheduler)
+            }
+            Action::Report { task, outcome } => self.check_report(task, outcome, now),
+            Action::Forget { task } => self.check_forget(task),
+        }
+    }
+
+    fn check_run(
+        &mut self,
+        node: NodeId,
+        task: TaskId,
+        attempt: Attempt,
+        scheduler: &SchedulerState,
+    ) -> Checked {
+        let model = &self.tasks[task.index()];
+        ensure(!model.is_forgotten, || format!("{task} is to run, but was forgotten"))?;
+        let Some(known) = self.nodes.get_mut(&node) else {
+            return Err(format!("{task} is to run on {node}, which is gone").into());
+        };
+        if let Some(given) = &self.given[task.index()] {
+            return Err(
+                format!("{task} is to run on {node} beside another attempt: {given:?}").into()
+            );
+        }
+        known.given.insert(task);
+        ensure(known.given.len() <= known.window as usize, || {
+            format!("{node} has {} tasks with a window of {}", known.given.len(), known.window)
+        })?;
+        for &input in &model.inputs {
+            let state = scheduler.state_of(input);
+            ensure(state == TaskState::Memory, || {
+                format!("{task} is to run, but its input {input} is {state}")
+            })?;
+        }
+        let inputs = model.inputs.iter().map(|&input| (input, scheduler.attempt_of(input)));
+        let inputs = inputs.collect();
+        self.given[task.index()] = Some(Given { node, attempt, is_cancelled: false, inputs });
+        Ok(())
+    }
+
+    fn check_drop(
+        &self,
+        node: NodeId,
+        (task, attempt): Version,
+        why: &Event,
+        scheduler: &SchedulerState,
+    ) -> Checked {
+        let model = &self.tasks[task.index()];
+        let state = scheduler.state_of(task);
+        if state == TaskState::Released {
+            ensure(!model.is_wanted, || format!("{task} is dropped from {node}, but wanted"))?;
+            for &dependent in &model.dependents {
+                let unfinished = scheduler.state_of(dependent);
+                ensure(!unfinished.is_unfinished(), || {
+                    format!("{task} is dropped, but {dependent} is {unfinished} and needs it")
+                })?;
+            }
+        }
+        // A node that says that it cannot hand a result out is made to forget it.
+        if matches!(*why, Event::InputMissing { input, from, .. } if input == task && from == node)
+        {
+            return Ok(());
+        }
+        ensure(state != TaskState::Memory || scheduler.attempt_of(task) != attempt, || {
+            format!("{task} is in memory, and is dropped from {node}")
+        })?;
+        for &dependent in &model.dependents {
+            let Some(given) = &self.given[dependent.index()] else { continue };
+            ensure(given.is_cancelled || !given.inputs.contains(&(task, attempt)), || {
+                format!("{task} is dropped from {node} while {dependent} may read it: {given:?}")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_forget(&mut self, task: TaskId) -> Checked {
+        let model = &self.tasks[task.index()];
+        ensure(!model.is_wanted, || format!("{task} is forgotten, but wanted"))?;
+        ensure(!model.is_forgotten, || format!("{task} is forgotten twice"))?;
+        for &dependent in &model.dependents {
+            ensure(self.tasks[dependent.index()].is_forgotten, || {
+                format!("{task} is forgotten before {dependent}, which was made from it")
+            })?;
+        }
+        let given = &self.given[task.index()];
+        ensure(given.as_ref().is_none_or(|given| given.is_cancelled), || {
+            format!("{task} is forgotten while it runs: {given:?}")
+        })?;
+        self.tasks[task.index()].is_forgotten = true;
+        Ok(())
+    }
+
+    fn check_report(&mut self, task: TaskId, outcome: Outcome, now: Duration) -> Checked {
+        let model = &self.tasks[task.index()];
+        ensure(model.is_wanted, || format!("{task} is reported, but nobody wants it"))?;
+        match (model.reported, outcome) {
+            // A result can be lost with its node for good.
+            (None, _) | (Some(Outcome::Finished), Outcome::Erred { .. }) => {}
+            (Some(before), _) => {
+                return Err(format!("{task} is reported again: {before:?}, {outcome:?}").into());
+            }
+        }
+        match outcome {
+            Outcome::Finished => ensure(!model.must_err, || {
+                format!("{task} is reported finished, but it or an input raises")
+            })?,
+            Outcome::Erred { blame, failure } => self.check_blame(task, blame, failure, now)?,
+        }
+        self.tasks[task.index()].reported = Some(outcome);
+        Ok(())
+    }
+
+    fn check_blame(
+        &mut self,
+        task: TaskId,
+        blame: TaskId,
+        failure: Failure,
+        now: Duration,
+    ) -> Checked {
+        ensure(self.needs(task, blame), || {
+            format!("{task} is reported erred because of {blame}, which it does not need")
+        })?;
+        let culprit = &self.tasks[blame.index()];
+        if let Some(known) = culprit.failure {
+            return ensure(known == failure, || {
+                format!("{blame} failed of {known:?}, but {task} is told {failure:?}")
+            });
+        }
+        let is_true = match failure {
+            Failure::Raised => {
+                culprit.behaviour == Behaviour::Raises && culprit.raises_told > culprit.retries
+            }
+            Failure::NodesCrashed { times } => {
+                culprit.crashes == times && times > self.settings.allowed_failures
+            }
+            Failure::NoNode => {
+                self.nodes.is_empty() && now >= self.empty_since + self.settings.no_worker_timeout
+            }
+        };
+        ensure(is_true, || {
+            format!(
+                "{task} is reported erred because of {blame}: {failure:?}, but see: {culprit:?}"
+            )
+        })?;
+        self.tasks[blame.index()].failure = Some(failure);
+        Ok(())
+    }
+
+    /// Whether `task` is `other`, or needs it.
+    fn needs(&self, task: TaskId, other: TaskId) -> bool {
+        let mut seen = BTreeSet::from([task]);
+        let mut stack = vec![task];
+        while let Some(task) = stack.pop() {
+            if task == other {
+                return true;
+            }
+            let inputs = &self.tasks[task.index()].inputs;
+            stack.extend(inputs.iter().filter(|&&input| seen.insert(input)));
+        }
+        false
+    }
+
+    /// After the actions of an event.
+    pub(crate) fn check_after(&mut self, scheduler: &SchedulerState) -> Checked {
+        for task in std::mem::take(&mut self.too_many_crashes) {
+            let state = scheduler.state_of(task);
+            // Released, if all that needed it failed with the same node.
+            ensure(!state.is_unfinished() && state != TaskState::Memory, || {
+                format!("{task} was part of too many crashes, but is {state}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// That each slot is accounted for: what the scheduler takes to run is what nodes were given.
+    pub(crate) fn check_slots(&self, scheduler: &SchedulerState) -> Checked {
+        for (task, given) in self.given.iter().enumerate() {
+            let task = TaskId(task as u32);
+            let state = scheduler.state_of(task);
+            let runs = given.as_ref().is_some_and(|given| !given.is_cancelled);
+            ensure(runs == (state == TaskState::Processing), || {
+                format!("{task} is {state}, but given: {given:?}")
+            })?;
+        }
+        Ok(())
+    }
+
+    // ---- What nodes do ----
+
+    /// A node has accepted a task: what it will read must be what the scheduler meant.
+    pub(crate) fn check_accepted(&self, node: NodeId, waiting: &Waiting) -> Checked {
+        let (task, attempt) = waiting.version;
+        let Some(given) = &self.given[task.index()] else { return Ok(()) };
+        let counts = given.node == node && given.attempt == attempt && !given.is_cancelled;
+        ensure(!counts || given.inputs == waiting.inputs, || {
+            format!("{task} on {node} would read {:?} instead of {given:?}", waiting.inputs)
+        })
+    }
+
+    /// A node says that it lacks an input although it was not told to copy it.
+    pub(crate) fn check_refusal(&self, event: &Event) -> Checked {
+        let Event::InputMissing { node, task, attempt, input, from } = event else {
+            return Ok(());
+        };
+        let counts = self.given[task.index()]
+            .as_ref()
+            .is_some_and(|given| given.attempt == *attempt && !given.is_cancelled);
+        ensure(from != node || !counts, || {
+            format!("{task} was given to {node} without its input {input}")
+        })
+    }
+
+    pub(crate) fn check_value(&self, (task, _): Version, value: u64, node: NodeId) -> Checked {
+        let expected = self.tasks[task.index()].value;
+        ensure(value == expected, || {
+            format!("{task} returned {value:x} on {node}, but {expected:x} in a sequential run")
+        })
+    }
+
+    // ---- At rest ----
+
+    /// Nothing runs and no message is on its way.
+    pub(crate) fn check_rest(&self, scheduler: &SchedulerState, nodes: &[ModelNode]) -> Checked {
+        scheduler.validate_at_rest()?;
+        self.check_slots(scheduler)?;
+        if let Some(given) = self.given.iter().flatten().next() {
+            return Err(format!("an attempt was never answered: {given:?}").into());
+        }
+        for node in nodes.iter().filter(|node| node.is_alive) {
+            let id = node.id;
+            ensure(self.nodes.contains_key(&id), || format!("{id} is taken to be gone"))?;
+            ensure(node.is_idle(), || format!("{id} is busy at rest: {node:?}"))?;
+            for ((task, attempt), _) in node.held() {
+                let is_the_result = self.tasks[task.index()].is_wanted
+                    && scheduler.state_of(task) == TaskState::Memory
+                    && scheduler.attempt_of(task) == attempt
+                    && scheduler.holders_of(task).any(|holder| holder == id);
+                ensure(is_the_result, || {
+                    format!("{id} holds {attempt} of {task} at rest, which nobody needs: a leak")
+                })?;
+            }
+        }
+        for task in (0..self.tasks.len() as u32).map(TaskId) {
+            self.check_task_at_rest(task, scheduler, nodes)?;
+        }
+        Ok(())
+    }
+
+    fn check_task_at_rest(
+        &self,
+        task: TaskId,
+        scheduler: &SchedulerState,
+        nodes: &[ModelNode],
+    ) -> Checked {
+        let model = &self.tasks[task.index()];
+        let state = scheduler.state_of(task);
+        ensure(model.is_forgotten == (state == TaskState::Forgotten), || {
+            format!("{task} is {state} at rest, but a Forget was sent or is missing")
+        })?;
+        if !model.is_wanted {
+            return Ok(());
+        }
+        match (state, model.reported) {
+            (TaskState::Memory, Some(Outcome::Finished)) => {
+                let mut holders = scheduler.holders_of(task).peekable();
+                ensure(holders.peek().is_some(), || format!("{task} is held by no node"))?;
+                for holder in holders {
+                    let version = (task, scheduler.attempt_of(task));
+                    let value = nodes[holder.index()].value(version);
+                    ensure(value == Some(model.value), || {
+                        format!("{task} cannot be had from {holder}: {value:x?}")
+                    })?;
+                }
+                Ok(())
+            }
+            (TaskState::Erred, Some(Outcome::Erred { .. })) => Ok(()),
+            (state, reported) => {
+                let waits = state.is_unfinished()
+                    && self.nodes.is_empty()
+                    && !matches!(reported, Some(Outcome::Erred { .. }));
+                ensure(waits, || {
+                    format!("{task} is wanted and {state} at rest; reported: {reported:?}")
+                })
+            }
+        }
+    }
+
+    /// Everything was released and all has come to rest.
+    pub(crate) fn check_end(&self, scheduler: &SchedulerState, nodes: &[ModelNode]) -> Checked {
+        for task in (0..self.tasks.len() as u32).map(TaskId) {
+            let state = scheduler.state_of(task);
+            ensure(state == TaskState::Forgotten, || {
+                format!("{task} is {state} after everything was released")
+            })?;
+        }
+        for node in nodes.iter().filter(|node| node.is_alive) {
+            let left = node.held().next();
+            ensure(left.is_none(), || {
+                format!("{} holds {left:?} after everything was released", node.id)
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn wanted_tasks(&self, range: std::ops::Range<u32>) -> Vec<TaskId> {
+        range.map(TaskId).filter(|task| self.tasks[task.index()].is_wanted).collect()
+    }
+
+    pub(crate) fn is_reported(&self, task: TaskId) -> bool {
+        self.tasks[task.index()].reported.is_some()
+    }
+}
+
+/// A task starts on a node: on no other living one, and on a thread of its own.
+pub(crate) fn check_start((task, _): Version, on: NodeId, nodes: &[ModelNode]) -> Checked {
+    let others = nodes.iter().filter(|node| node.is_alive && node.id != on);
+    let beside = others.into_iter().find(|node| node.running_tasks().any(|one| one == task));
+    ensure(beside.is_none(), || {
+        format!("{task} starts on {on}, but runs on {:?}", beside.map(|node| node.id))
+    })?;
+    let here = &nodes[on.index()];
+    ensure(here.running_tasks().filter(|&one| one == task).count() == 1, || {
+        format!("{task} runs twice on {on}")
+    })?;
+    ensure(here.running_tasks().count() <= here.threads, || {
+        format!("{on} runs more tasks than its {} threads", here.threads)
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answered {
+    Current,
+    Cancelled,
+}

@@ -1,0 +1,136 @@
+//! A scenario: which cluster, which graphs, and what goes wrong when.
+
+use std::time::Duration;
+
+use oxidask_scheduler::Settings;
+
+use crate::graph::{Graph, GraphStyle};
+use crate::random::Random;
+
+/// Something that clients, fate or the clock do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    Join {
+        threads: u32,
+        window: u32,
+        latency_us: u64,
+    },
+    /// A node dies; the scheduler hears of it later, and perhaps of what was already sent.
+    Kill {
+        crashed: bool,
+        notice_us: u64,
+        messages_survive: bool,
+    },
+    Submit {
+        graph: usize,
+    },
+    /// A client lets go of so many percent of what it wants of one submission.
+    Release {
+        percent: u64,
+    },
+    /// The clock jumps forward.
+    Jump {
+        by_us: u64,
+    },
+    Tick,
+}
+
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub(crate) settings: Settings,
+    pub(crate) graphs: Vec<Graph>,
+    /// In order of time, in microseconds.
+    pub(crate) steps: Vec<(u64, Step)>,
+    /// How often, in a thousand, a living node fails to hand out a result, and how often in all.
+    pub(crate) fetch_failures: (u64, u32),
+    /// How often, in a hundred, a cancelled task can be stopped while it runs.
+    pub(crate) stops_percent: u64,
+    pub(crate) initial_nodes: u32,
+}
+
+impl Scenario {
+    pub(crate) fn random(random: &mut Random) -> Self {
+        let timeout = [Duration::from_millis(20), Duration::from_secs(300)][random.index(2)];
+        let settings = Settings {
+            allowed_failures: random.between(0, 3) as u32,
+            no_worker_timeout: timeout,
+            bandwidth: [1e7, 1e9, 1e11][random.index(3)],
+        };
+        let style = GraphStyle {
+            tasks: 0,
+            mean_duration_us: random.scale(10, 2000),
+            raising: [0, 0, 10, 50][random.index(4)],
+            slow: [0, 20, 100][random.index(3)],
+        };
+        let graphs: Vec<Graph> = (0..random.between(1, 3))
+            .map(|_| {
+                let tasks = random.scale(4, 300) as usize;
+                Graph::random(random, GraphStyle { tasks, ..style })
+            })
+            .collect();
+        let mut scenario = Self {
+            settings,
+            graphs,
+            steps: Vec::new(),
+            fetch_failures: [(0, 0), (10, 5), (200, 5)][random.index(3)],
+            stops_percent: [0, 50, 100][random.index(3)],
+            initial_nodes: random.scale(1, 16) as u32,
+        };
+        scenario.plan(random);
+        scenario
+    }
+
+    fn plan(&mut self, random: &mut Random) {
+        let latency_us = random.scale(5, 1000);
+        let work_us: u64 = self.graphs.iter().flat_map(|graph| &graph.durations_us).sum();
+        let messages_us = latency_us * self.graphs.iter().map(Graph::len).sum::<usize>() as u64;
+        // About as long as the run takes, so that most of what happens falls into it.
+        let span_us = (work_us + messages_us) / (3 * u64::from(self.initial_nodes)) + 100;
+        let time = |random: &mut Random| random.between(0, span_us);
+        for _ in 0..self.initial_nodes {
+            let at = if random.chance(80) { 0 } else { time(random) };
+            let join = join(random, latency_us);
+            self.steps.push((at, join));
+        }
+        for graph in 0..self.graphs.len() {
+            let at = if graph == 0 { 0 } else { time(random) };
+            self.steps.push((at, Step::Submit { graph }));
+            if random.chance(10) {
+                self.steps.push((time(random), Step::Submit { graph }));
+            }
+        }
+        for _ in 0..[0, 1, 1, 2, 3, u64::from(self.initial_nodes) + 1][random.index(6)] {
+            let latencies = [1, 4, 50][random.index(3)];
+            let kill = Step::Kill {
+                crashed: random.chance(60),
+                notice_us: random.between(0, latencies * latency_us),
+                messages_survive: random.chance(50),
+            };
+            self.steps.push((time(random), kill));
+        }
+        for _ in 0..[0, 0, 1, 1, 3][random.index(5)] {
+            let join = join(random, latency_us);
+            self.steps.push((time(random), join));
+        }
+        for _ in 0..[0, 1, 1, 4][random.index(4)] {
+            let percent = [10, 50, 100][random.index(3)];
+            self.steps.push((time(random), Step::Release { percent }));
+        }
+        for _ in 0..[0, 0, 1, 2][random.index(4)] {
+            let timeout_us = self.settings.no_worker_timeout.as_micros() as u64;
+            let by_us = random.between(1, 3 * timeout_us);
+            self.steps.push((time(random), Step::Jump { by_us }));
+        }
+        for _ in 0..random.between(0, 3) {
+            self.steps.push((time(random), Step::Tick));
+        }
+        self.steps.sort_by_key(|&(at, _)| at);
+    }
+}
+
+pub(crate) fn join(random: &mut Random, latency_us: u64) -> Step {
+    let threads = random.between(1, 4) as u32;
+    let window = threads * random.scale(1, 8) as u32;
+    let factor = if random.chance(10) { 50 } else { 1 };
+    Step::Join { threads, window, latency_us: latency_us * factor }
+}

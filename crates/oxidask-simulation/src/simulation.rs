@@ -1,0 +1,472 @@
+//! One run of a scenario: the real scheduler, simulated nodes and links, and the checks.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use oxidask_protocol::{NodeId, TaskId};
+use oxidask_scheduler::{Action, Bug, Event, Outbox, SchedulerState};
+
+use crate::cluster::{Calendar, Happening, Link};
+use crate::graph::Behaviour;
+use crate::kinds::{ACTION_KINDS, EVENT_KINDS, of_action, of_event};
+use crate::node::{Effect, ModelNode, Transfer, Version};
+use crate::oracle::{Broken, Checked, Oracle, check_start, ensure};
+use crate::random::{Random, mix};
+use crate::scenario::{Scenario, Step, join};
+
+/// With up to so many tasks all is validated after each event; with more, as often as costs the
+/// same.
+const VALIDATED_ALWAYS: usize = 500;
+
+/// What a run was like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Tasks submitted.
+    pub tasks: usize,
+    /// Nodes at the beginning.
+    pub nodes: usize,
+    /// Nodes killed.
+    pub deaths: usize,
+    /// Other faults: copies refused, tasks that raised, jumps of the clock, early releases.
+    pub other_faults: usize,
+    /// Events by kind, as in [`EVENT_KINDS`].
+    pub events: [u64; EVENT_KINDS.len()],
+    /// Actions by kind, as in [`ACTION_KINDS`].
+    pub actions: [u64; ACTION_KINDS.len()],
+    /// Hash of all events and actions with their times.
+    pub trace: u64,
+}
+
+impl Summary {
+    /// Everything that went wrong.
+    pub fn faults(&self) -> usize {
+        self.deaths + self.other_faults
+    }
+}
+
+/// A seed that breaks an invariant.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The seed.
+    pub seed: u64,
+    /// What is broken.
+    pub broken: Broken,
+}
+
+/// Runs the scenario of a seed, with a mistake planted if one is named.
+///
+/// # Errors
+/// Says which invariant was broken.
+pub fn simulate(seed: u64, bug: Option<Bug>) -> Result<Summary, Broken> {
+    run(seed, bug, &mut None)
+}
+
+/// The first of these seeds that breaks an invariant.
+pub fn hunt(bug: Option<Bug>, mut seeds: impl Iterator<Item = u64>) -> Option<Finding> {
+    seeds.find_map(|seed| simulate(seed, bug).err().map(|broken| Finding { seed, broken }))
+}
+
+/// Runs a scenario again and tells what happened: all of it, or the last `most` lines that name a
+/// task or node that the broken invariant names.
+pub fn story(seed: u64, bug: Option<Bug>, most: Option<usize>) -> Vec<String> {
+    let mut lines = Some(Vec::new());
+    let outcome = run(seed, bug, &mut lines);
+    let mut lines = lines.unwrap_or_default();
+    let Err(broken) = outcome else { return lines };
+    if let Some(most) = most {
+        let names = names_in(&broken.invariant);
+        lines.retain(|line| names_in(line).iter().any(|name| names.contains(name)));
+        lines.drain(..lines.len().saturating_sub(most));
+    }
+    lines.push(format!("broken: {}", broken.invariant));
+    lines
+}
+
+/// The tasks (`t12`) and nodes (`n3`) that a text names.
+fn names_in(text: &str) -> Vec<&str> {
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
+    words
+        .filter(|word| {
+            let number = word.strip_prefix('t').or_else(|| word.strip_prefix('n'));
+            number.is_some_and(|number| {
+                !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+            })
+        })
+        .collect()
+}
+
+fn run(seed: u64, bug: Option<Bug>, story: &mut Option<Vec<String>>) -> Result<Summary, Broken> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut simulation = Simulation::new(seed, bug, story);
+        simulation.run().map(|()| simulation.summary)
+    }));
+    outcome.unwrap_or_else(|panic| Err(Broken { invariant: text_of_panic(panic.as_ref()) }))
+}
+
+fn text_of_panic(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("the scheduler panics: {}", text.unwrap_or("without a text"))
+}
+
+struct Simulation<'story> {
+    scheduler: SchedulerState,
+    outbox: Outbox,
+    oracle: Oracle,
+    nodes: Vec<ModelNode>,
+    /// Of each node, whether what it sent before its death still arrives.
+    messages_survive: Vec<bool>,
+    calendar: Calendar,
+    scenario: Scenario,
+    random: Random,
+    /// Tasks of each submission.
+    submitted: Vec<std::ops::Range<u32>>,
+    jumped_us: u64,
+    summary: Summary,
+    story: &'story mut Option<Vec<String>>,
+}
+
+impl<'story> Simulation<'story> {
+    fn new(seed: u64, bug: Option<Bug>, story: &'story mut Option<Vec<String>>) -> Self {
+        let mut random = Random::new(seed);
+        let scenario = Scenario::random(&mut random);
+        let mut scheduler = SchedulerState::new(scenario.settings);
+        if let Some(bug) = bug {
+            scheduler.plant(bug);
+        }
+        let mut calendar = Calendar::default();
+        for (number, &(at_us, _)) in scenario.steps.iter().enumerate() {
+            calendar.at(at_us, Happening::Step(number));
+        }
+        Self {
+            scheduler,
+            outbox: Outbox::default(),
+            oracle: Oracle::new(scenario.settings),
+            nodes: Vec::new(),
+            messages_survive: Vec::new(),
+            calendar,
+            summary: Summary { nodes: scenario.initial_nodes as usize, ..Summary::default() },
+            scenario,
+            random,
+            submitted: Vec::new(),
+            jumped_us: 0,
+            story,
+        }
+    }
+
+    fn run(&mut self) -> Checked {
+        self.run_until_rest()?;
+        self.recover()?;
+        self.run_until_rest()?;
+        while self.release(60)? {
+            self.run_until_rest()?;
+        }
+        self.oracle.check_end(&self.scheduler, &self.nodes)
+    }
+
+    /// Goes on until nothing is to come. Whenever only clients or fate can go on, all that is
+    /// wanted must be done.
+    fn run_until_rest(&mut self) -> Checked {
+        let mut happened = 0;
+        while let Some(happening) = self.calendar.next() {
+            self.happen(happening)?;
+            if self.calendar.is_at_rest() {
+                self.tell(|| "all is at rest".into());
+                self.oracle.check_rest(&self.scheduler, &self.nodes)?;
+            }
+            happened += 1;
+            let bound = 20_000 + 400 * self.summary.tasks;
+            ensure(happened < bound, || "the cluster does not come to rest".into())?;
+        }
+        self.oracle.check_rest(&self.scheduler, &self.nodes)
+    }
+
+    /// If no node is left, one joins, or time goes by until everything has failed.
+    fn recover(&mut self) -> Checked {
+        if self.oracle.knows_a_node() {
+            return Ok(());
+        }
+        if self.random.chance(50) {
+            let step = join(&mut self.random, 100);
+            self.step(step)?;
+            return Ok(());
+        }
+        self.jumped_us += self.scenario.settings.no_worker_timeout.as_micros() as u64;
+        self.deliver(Event::TimePassed)?;
+        for tasks in self.submitted.clone() {
+            for task in self.oracle.wanted_tasks(tasks) {
+                let state = self.scheduler.state_of(task);
+                ensure(!state.is_unfinished(), || {
+                    format!("{task} is {state}, though there has been no node for too long")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, happening: Happening) -> Checked {
+        match happening {
+            Happening::Step(number) => {
+                let (_, step) = self.scenario.steps[number];
+                self.step(step)
+            }
+            Happening::Told(node, event) => {
+                let arrives =
+                    self.nodes[node.index()].is_alive || self.messages_survive[node.index()];
+                if arrives { self.deliver(event) } else { Ok(()) }
+            }
+            Happening::LossNoticed { node, crashed } => {
+                self.deliver(Event::NodeLost { node, crashed })
+            }
+            Happening::Ordered(node, order) => self.obey(node, &order),
+            Happening::CopyAsked(transfer) => {
+                self.hand_out(transfer);
+                Ok(())
+            }
+            Happening::CopyAnswered(transfer, value) => self.copy_answered(transfer, value),
+            Happening::TaskEnds(node, version) => self.task_ends(node, version),
+        }
+    }
+
+    // ---- Clients and faults ----
+
+    fn step(&mut self, step: Step) -> Checked {
+        match step {
+            Step::Join { threads, window, latency_us } => {
+                let node = NodeId(self.nodes.len() as u32);
+                self.nodes.push(ModelNode::new(node, threads as usize));
+                self.messages_survive.push(true);
+                self.calendar.set_latency(node, latency_us);
+                self.deliver(Event::NodeJoined { node, threads, window })
+            }
+            Step::Kill { crashed, notice_us, messages_survive } => {
+                self.kill(crashed, notice_us, messages_survive);
+                Ok(())
+            }
+            Step::Submit { graph } => self.submit(graph),
+            Step::Release { percent } => self.release(percent).map(drop),
+            Step::Jump { by_us } => {
+                self.jumped_us += by_us;
+                self.summary.other_faults += 1;
+                self.tell(|| format!("the clock jumps by {by_us} us"));
+                self.deliver(Event::TimePassed)
+            }
+            Step::Tick => self.deliver(Event::TimePassed),
+        }
+    }
+
+    fn kill(&mut self, crashed: bool, notice_us: u64, messages_survive: bool) {
+        let alive: Vec<usize> =
+            (0..self.nodes.len()).filter(|&node| self.nodes[node].is_alive).collect();
+        if alive.is_empty() {
+            return;
+        }
+        let victim = alive[self.random.index(alive.len())];
+        self.nodes[victim].is_alive = false;
+        self.messages_survive[victim] = messages_survive;
+        self.summary.deaths += 1;
+        let node = NodeId(victim as u32);
+        self.tell(|| format!("{node} dies"));
+        self.calendar.after(notice_us, Happening::LossNoticed { node, crashed });
+    }
+
+    fn submit(&mut self, graph: usize) -> Checked {
+        let base = self.scheduler.next_task_id().0;
+        let graph = &self.scenario.graphs[graph];
+        self.oracle.add(graph, base);
+        self.submitted.push(base..base + graph.len() as u32);
+        self.summary.tasks += graph.len();
+        let submission = Box::new(graph.submission.clone());
+        self.deliver(Event::GraphSubmitted(submission))
+    }
+
+    /// Lets go of a part of what is wanted of some submission; `false` if nothing is wanted.
+    fn release(&mut self, percent: u64) -> Result<bool, Broken> {
+        let mut wanted: Vec<Vec<TaskId>> = Vec::new();
+        for tasks in &self.submitted {
+            wanted.push(self.oracle.wanted_tasks(tasks.clone()));
+        }
+        wanted.retain(|tasks| !tasks.is_empty());
+        if wanted.is_empty() {
+            return Ok(false);
+        }
+        let mut tasks = wanted.swap_remove(self.random.index(wanted.len()));
+        self.random.shuffle(&mut tasks);
+        let count = (tasks.len() as u64 * percent).div_ceil(100);
+        tasks.truncate(count as usize);
+        if tasks.iter().any(|&task| !self.oracle.is_reported(task)) {
+            self.summary.other_faults += 1;
+        }
+        self.deliver(Event::TasksReleased { tasks })?;
+        Ok(true)
+    }
+
+    // ---- The scheduler ----
+
+    fn now(&self) -> Duration {
+        Duration::from_micros(self.calendar.now_us + self.jumped_us)
+    }
+
+    fn deliver(&mut self, event: Event) -> Checked {
+        let now = self.now();
+        let (kind, ids) = of_event(&event);
+        self.summary.events[kind] += 1;
+        self.hash(kind as u64, ids);
+        self.tell(|| match &event {
+            Event::GraphSubmitted(graph) => {
+                format!("{} tasks are submitted, wanted: {:?}", graph.rank.len(), graph.wanted)
+            }
+            event => format!("{event:?}"),
+        });
+        self.oracle.expect(&event, now)?;
+        let mut outbox = std::mem::take(&mut self.outbox);
+        outbox.clear();
+        // A submission is large, and what follows from it needs no second look at it.
+        let why = if kind == 2 { Event::TimePassed } else { event.clone() };
+        self.scheduler.handle(event, now, &mut outbox);
+        for action in outbox.actions.drain(..) {
+            let (kind, ids) = of_action(&action);
+            self.summary.actions[kind] += 1;
+            self.hash(kind as u64 + 32, ids);
+            self.tell(|| format!("    {action:?}"));
+            self.oracle.check_action(&action, &why, &self.scheduler, now)?;
+            let (Action::Fetch { to: node, .. }
+            | Action::Run { node, .. }
+            | Action::Retract { node, .. }
+            | Action::Cancel { node, .. }
+            | Action::Drop { node, .. }) = action
+            else {
+                continue;
+            };
+            let ordered = Happening::Ordered(node, action);
+            self.calendar.send(Link::ToNode(node), ordered, &mut self.random);
+        }
+        self.outbox = outbox;
+        self.oracle.check_after(&self.scheduler)?;
+        let size = self.summary.tasks;
+        if size <= VALIDATED_ALWAYS || self.random.index(size) < VALIDATED_ALWAYS {
+            self.scheduler.validate()?;
+            self.oracle.check_slots(&self.scheduler)?;
+        }
+        Ok(())
+    }
+
+    fn hash(&mut self, kind: u64, ids: u64) {
+        let here = mix(ids ^ kind << 56 ^ self.calendar.now_us << 20);
+        self.summary.trace = mix(self.summary.trace.rotate_left(5) ^ here);
+    }
+
+    fn tell(&mut self, line: impl FnOnce() -> String) {
+        if let Some(lines) = self.story.as_mut() {
+            let at_us = self.calendar.now_us + self.jumped_us;
+            lines.push(format!("{at_us:>9} us  {}", line()));
+        }
+    }
+
+    // ---- Nodes ----
+
+    fn obey(&mut self, node: NodeId, order: &Action) -> Checked {
+        if !self.nodes[node.index()].is_alive {
+            return Ok(());
+        }
+        let stops = self.random.chance(self.scenario.stops_percent);
+        let mut effects = Vec::new();
+        let is_run = if let Action::Run { task, .. } = *order { Some(task) } else { None };
+        let inputs =
+            is_run.map_or(&[][..], |task| self.oracle.tasks[task.index()].inputs.as_slice());
+        self.nodes[node.index()].obey(order, inputs, stops, &mut effects);
+        if is_run.is_some() {
+            for effect in &effects {
+                if let Effect::Tell(event) = effect {
+                    self.oracle.check_refusal(event)?;
+                }
+            }
+            if let Some(waiting) = self.nodes[node.index()].waiting().last() {
+                self.oracle.check_accepted(node, waiting)?;
+            }
+        }
+        self.carry_out(node, effects)
+    }
+
+    fn carry_out(&mut self, node: NodeId, effects: Vec<Effect>) -> Checked {
+        for effect in effects {
+            match effect {
+                Effect::Tell(event) => {
+                    let told = Happening::Told(node, event);
+                    self.calendar.send(Link::FromNode(node), told, &mut self.random);
+                }
+                Effect::Ask(transfer) => {
+                    let asked = Happening::CopyAsked(transfer);
+                    let ends = (transfer.from, transfer.to);
+                    self.calendar.send_between(ends, asked, &mut self.random);
+                }
+                Effect::Start(version) => {
+                    self.tell(|| format!("{node} starts {version:?}"));
+                    check_start(version, node, &self.nodes)?;
+                    let duration_us = self.oracle.tasks[version.0.index()].duration_us;
+                    self.calendar.after(duration_us, Happening::TaskEnds(node, version));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_out(&mut self, transfer: Transfer) {
+        let source = &self.nodes[transfer.from.index()];
+        let mut value = source.value(transfer.version).filter(|_| source.is_alive);
+        let (per_mille, left) = &mut self.scenario.fetch_failures;
+        if value.is_some() && *left > 0 && self.random.between(1, 1000) <= *per_mille {
+            value = None;
+            *left -= 1;
+            self.summary.other_faults += 1;
+            self.tell(|| format!("the copy fails though {} lives: {transfer:?}", transfer.from));
+        }
+        let ends = (transfer.from, transfer.to);
+        self.calendar.send_between(
+            ends,
+            Happening::CopyAnswered(transfer, value),
+            &mut self.random,
+        );
+    }
+
+    fn copy_answered(&mut self, transfer: Transfer, value: Option<u64>) -> Checked {
+        if !self.nodes[transfer.to.index()].is_alive {
+            return Ok(());
+        }
+        // A source that died while it sent may have sent it all.
+        let arrives = self.nodes[transfer.from.index()].is_alive || self.random.chance(50);
+        let value = value.filter(|_| arrives);
+        self.tell(|| format!("{transfer:?} {}", if value.is_some() { "is done" } else { "fails" }));
+        let mut effects = Vec::new();
+        self.nodes[transfer.to.index()].copied(transfer, value, &mut effects);
+        self.carry_out(transfer.to, effects)
+    }
+
+    fn task_ends(&mut self, node: NodeId, version: Version) -> Checked {
+        let here = &mut self.nodes[node.index()];
+        // It may have been stopped, and its node may be dead.
+        let Some(value) = here.end(version).filter(|_| here.is_alive) else { return Ok(()) };
+        let (task, attempt) = version;
+        let model = &mut self.oracle.tasks[task.index()];
+        let raises = match model.behaviour {
+            Behaviour::Returns => false,
+            Behaviour::Raises => true,
+            Behaviour::RaisesAtFirst(times) => model.times_raised < times,
+        };
+        model.times_raised += u32::from(raises);
+        let event = if raises {
+            self.summary.other_faults += 1;
+            Event::TaskErred { node, task, attempt }
+        } else {
+            let nbytes = model.nbytes;
+            let duration = Duration::from_micros(model.duration_us);
+            here.keep(version, value);
+            self.oracle.check_value(version, value, node)?;
+            Event::TaskFinished { node, task, attempt, nbytes, duration }
+        };
+        let mut effects = vec![Effect::Tell(event)];
+        self.nodes[node.index()].go_on(&mut effects);
+        self.carry_out(node, effects)
+    }
+}
