@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
-def dataclass(original: Any, fields: dict[str, Any]) -> Any:
-    """Return a copy of a dataclass instance with other field values.
+def dataclass(kind: type, attributes: dict[str, Any]) -> Any:
+    """Return an instance of a dataclass with these attributes.
 
-    Fields are set as they are: neither ``__init__`` nor ``__post_init__`` runs again, so frozen
+    They are set as they are: neither ``__init__`` nor ``__post_init__`` runs again, so frozen
     classes and fields that are not arguments work.
     """
-    rebuilt = copy.copy(original)
-    for name, value in fields.items():
+    rebuilt = object.__new__(kind)
+    for name, value in attributes.items():
         object.__setattr__(rebuilt, name, value)
     return rebuilt
 

@@ -299,4 +299,7 @@ for _name, _method in {
         _method.__qualname__ = f"Delayed.{_name}"
     setattr(Delayed, _name, _method)
 
+# The view of a graph is a mapping, with what mappings get for free.
+for _name in ("keys", "items", "values", "get", "__eq__"):
+    setattr(_core.GraphView, _name, getattr(Mapping, _name))
 Mapping.register(_core.GraphView)

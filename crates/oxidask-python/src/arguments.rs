@@ -310,8 +310,14 @@ fn parts_of_object<'py>(
                 values.set_item(name, field)?;
             }
         }
+        // What an instance has beside its fields goes with it.
+        if let Some(others) = value.getattr_opt(intern!(py, "__dict__"))? {
+            for (name, other) in others.cast::<PyDict>()? {
+                values.set_item(name, other)?;
+            }
+        }
         let rebuild = rebuild_dataclass(py)?.bind(py).clone();
-        return Ok(Some((OpKind::Call(2), vec![rebuild, value.clone(), values.into_any()])));
+        return Ok(Some((OpKind::Call(2), vec![rebuild, kind.into_any(), values.into_any()])));
     }
     let name = kind.name()?;
     let container = match name.to_cow()?.as_ref() {

@@ -244,7 +244,6 @@ impl Computation {
         let pool = pool();
         let mut tick = Tick::default();
         self.run.help(
-            u32::try_from(self.threads).unwrap_or(u32::MAX),
             TICK,
             || pool.wake_one(),
             || {

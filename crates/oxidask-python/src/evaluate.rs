@@ -9,14 +9,21 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyTuple};
 
-unsafe extern "C-unwind" {
-    // Declared here because the thread may end inside: see `HangThread`.
-    fn PyObject_Vectorcall(
-        callable: *mut ffi::PyObject,
-        args: *const *mut ffi::PyObject,
-        nargsf: usize,
-        kwnames: *mut ffi::PyObject,
-    ) -> *mut ffi::PyObject;
+/// `PyObject_Vectorcall`, as a function through which a thread may be ended: see `HangThread`.
+type Vectorcall = unsafe extern "C-unwind" fn(
+    *mut ffi::PyObject,
+    *const *mut ffi::PyObject,
+    usize,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
+
+/// The function as seen by its type only: if the compiler saw its name, it would believe the other
+/// declarations of it, by which it never unwinds, and leave the guard out.
+fn vectorcall() -> Vectorcall {
+    let declared: unsafe extern "C" fn(_, _, _, _) -> _ = ffi::PyObject_Vectorcall;
+    // SAFETY: the two types differ only in what the compiler assumes of unwinding.
+    let function: Vectorcall = unsafe { std::mem::transmute(declared) };
+    std::hint::black_box(function)
 }
 
 /// Stops the thread for ever if it is being ended while code of the user runs.
@@ -125,7 +132,7 @@ fn call(
     let result = unsafe {
         let values: *const *mut ffi::PyObject = stack[base..].as_ptr().cast();
         let guard = HangThread;
-        let result = PyObject_Vectorcall(
+        let result = vectorcall()(
             *values,
             values.add(1),
             (arguments - keywords) | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET as usize,

@@ -116,6 +116,10 @@ impl PythonTasks {
 /// Adds a note to an exception that says which task raised it; `SystemExit` becomes an error.
 fn explain(py: Python<'_>, node: &crate::delayed::Delayed, error: PyErr) -> PyErr {
     let explained = (|| {
+        // The user's frames; the exception object does not know them yet on CPython 3.11.
+        if let Some(traceback) = error.traceback(py) {
+            error.value(py).setattr(intern!(py, "__traceback__"), traceback)?;
+        }
         let origin = match &node.origin {
             None => None,
             Some(origin) => Some((

@@ -10,7 +10,7 @@ mod pool;
 mod run;
 
 pub use pool::{Pool, Tick};
-pub use run::{Assigned, Next, Outcome, Run, RunState};
+pub use run::{Assigned, CLIENT, Next, Outcome, Run, RunState};
 
 /// What the engine runs: a table of tasks that knows how to run each and keeps their results.
 ///

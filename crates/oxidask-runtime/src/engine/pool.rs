@@ -16,6 +16,9 @@ pub struct Pool<T> {
     /// Notified when a thread has left.
     left: Condvar,
     idle: AtomicUsize,
+    /// Threads that run tasks of runs that were given up. They are replaced, and leave when they
+    /// come back.
+    stuck: Arc<AtomicUsize>,
 }
 
 struct Inner<T> {
@@ -39,6 +42,7 @@ impl<T> Default for Pool<T> {
             work: Condvar::new(),
             left: Condvar::new(),
             idle: AtomicUsize::new(0),
+            stuck: Arc::default(),
         }
     }
 }
@@ -54,13 +58,15 @@ impl<T: Tasks> Pool<T> {
         if inner.stopping {
             return 0;
         }
-        let missing = wanted.saturating_sub(inner.threads);
+        let useful = inner.threads - self.stuck.load(Ordering::SeqCst);
+        let missing = wanted.saturating_sub(useful);
         inner.threads += missing;
         missing
     }
 
     /// Lets the threads take tasks of a run.
     pub fn add(&self, run: Arc<Run<T>>) {
+        run.count_stuck_threads_in(&self.stuck);
         let waiting = run.waiting();
         self.lock().runs.push(run);
         for _ in 0..waiting.min(self.idle.load(Ordering::SeqCst)) {
@@ -96,7 +102,14 @@ impl<T: Tasks> Pool<T> {
             inner.started - 1
         };
         while let Some(run) = T::while_waiting(|| self.next_run()) {
-            run.work(thread, || self.wake_one());
+            if run.work(thread, || self.wake_one()) {
+                let mut inner = self.lock();
+                self.stuck.fetch_sub(1, Ordering::SeqCst);
+                inner.threads -= 1;
+                drop(inner);
+                self.left.notify_all();
+                return;
+            }
         }
         self.lock().threads -= 1;
         self.left.notify_all();

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use oxidask_observe::Ring;
@@ -41,7 +41,12 @@ pub struct Next {
     pub assigned: Option<Assigned>,
     /// Whether another task waits that is worth waking another thread for.
     pub wake_another: bool,
+    /// Whether the run was given up while the task ran: the pool has replaced the thread.
+    pub is_replaced: bool,
 }
+
+/// The number of a thread that is not the pool's: a client's that helps.
+pub const CLIENT: u32 = u32::MAX;
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +75,8 @@ pub struct Run<T> {
     changed: Condvar,
     /// Clients that run tasks while they wait.
     helpers: AtomicUsize,
+    /// The pool's count of threads that run tasks of runs that were given up.
+    stuck: OnceLock<Arc<AtomicUsize>>,
     begun: Instant,
 }
 
@@ -81,6 +88,8 @@ struct Inner {
     missing: usize,
     state: RunState,
     executing: usize,
+    /// Those of them that threads of the pool run.
+    executing_in_pool: usize,
     completed: usize,
     ring: Option<Ring>,
 }
@@ -101,6 +110,7 @@ impl<T: Tasks> Run<T> {
             state: if wanted.is_empty() { RunState::Done } else { RunState::Running },
             wanted,
             executing: 0,
+            executing_in_pool: 0,
             completed: 0,
             ring: records,
         };
@@ -109,7 +119,8 @@ impl<T: Tasks> Run<T> {
         inner.handle(Event::GraphSubmitted(Box::new(submission)), begun.elapsed(), None);
         let waiting = AtomicUsize::new(inner.runnable.len());
         let (changed, helpers) = (Condvar::new(), AtomicUsize::new(0));
-        Self { tasks, inner: Mutex::new(inner), waiting, changed, helpers, begun }
+        let stuck = OnceLock::new();
+        Self { tasks, inner: Mutex::new(inner), waiting, changed, helpers, stuck, begun }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -138,14 +149,20 @@ impl<T: Tasks> Run<T> {
     }
 
     /// The most urgent task that waits for a thread.
-    pub fn take(&self) -> Next {
+    pub fn take(&self, thread: u32) -> Next {
         let mut inner = self.lock();
-        self.next(&mut inner)
+        self.next(&mut inner, thread)
     }
 
-    fn next(&self, inner: &mut Inner) -> Next {
+    /// Lets the pool know how many of its threads are stuck in this run when it is given up.
+    pub(super) fn count_stuck_threads_in(&self, stuck: &Arc<AtomicUsize>) {
+        self.stuck.get_or_init(|| Arc::clone(stuck));
+    }
+
+    fn next(&self, inner: &mut Inner, thread: u32) -> Next {
         let assigned = inner.runnable.pop().map(|Reverse((_, task, attempt))| {
             inner.executing += 1;
+            inner.executing_in_pool += usize::from(thread != CLIENT);
             Assigned { task, attempt }
         });
         self.waiting.store(inner.runnable.len(), Ordering::SeqCst);
@@ -153,7 +170,7 @@ impl<T: Tasks> Run<T> {
             let group = inner.scheduler.group_of(TaskId(task));
             inner.scheduler.group_duration(group).is_none_or(|mean| mean > WORTH_A_THREAD)
         });
-        Next { assigned, wake_another }
+        Next { assigned, wake_another, is_replaced: false }
     }
 
     /// Tells how a task ended, and takes the next one. Results to release are put in `released`.
@@ -167,6 +184,7 @@ impl<T: Tasks> Run<T> {
     ) -> Next {
         let mut inner = self.lock();
         inner.executing -= 1;
+        inner.executing_in_pool -= usize::from(thread != CLIENT);
         inner.completed += 1;
         let now = self.begun.elapsed();
         let task = TaskId(assigned.task);
@@ -188,10 +206,12 @@ impl<T: Tasks> Run<T> {
         let was_running = inner.state == RunState::Running;
         inner.handle(event, now, Some(released));
         if was_running && matches!(inner.state, RunState::Failed { .. }) {
-            inner.abandon(now, released);
+            self.abandon(&mut inner, now, released);
         }
+        let is_given_up = !was_running && inner.state != RunState::Done;
         let is_over = inner.state != RunState::Running;
-        let next = self.next(&mut inner);
+        let mut next = self.next(&mut inner, thread);
+        next.is_replaced = is_given_up && thread != CLIENT && self.stuck.get().is_some();
         drop(inner);
         if is_over || self.waiting() > 0 && self.helpers.load(Ordering::SeqCst) > 0 {
             self.changed.notify_all();
@@ -205,7 +225,7 @@ impl<T: Tasks> Run<T> {
         let mut inner = self.lock();
         if inner.state == RunState::Running {
             inner.state = RunState::Cancelled;
-            inner.abandon(self.begun.elapsed(), &mut released);
+            self.abandon(&mut inner, self.begun.elapsed(), &mut released);
             self.waiting.store(inner.runnable.len(), Ordering::SeqCst);
             self.changed.notify_all();
         }
@@ -213,13 +233,20 @@ impl<T: Tasks> Run<T> {
         self.tasks.release(&released);
     }
 
+    fn abandon(&self, inner: &mut Inner, now: Duration, released: &mut Vec<u32>) {
+        inner.abandon(now, released);
+        if let Some(stuck) = self.stuck.get() {
+            stuck.fetch_add(inner.executing_in_pool, Ordering::SeqCst);
+        }
+    }
+
     /// Runs what waits, in the calling thread, until nothing does. `wake` is called when another
-    /// thread should help.
-    pub fn work(&self, thread: u32, mut wake: impl FnMut()) {
+    /// thread should help. Says whether the pool has replaced the thread.
+    pub fn work(&self, thread: u32, mut wake: impl FnMut()) -> bool {
         /// How long a thread keeps what it needs to run tasks before it lets others have it.
         const TURN: Duration = Duration::from_micros(200);
         let mut released = Vec::new();
-        let mut next = self.take();
+        let mut next = self.take(thread);
         let mut begin = Instant::now();
         let mut turn = begin;
         while let Some(assigned) = next.assigned {
@@ -239,33 +266,36 @@ impl<T: Tasks> Run<T> {
                 turn = Instant::now();
                 begin = turn;
             }
+            if next.is_replaced {
+                debug_assert!(next.assigned.is_none(), "a run that was given up starts no task");
+                return true;
+            }
         }
+        false
     }
 
-    /// Works until the run is over, waiting where there is nothing to do. Every `tick` of a wait,
-    /// `on_tick` may end it by an error.
+    /// Works as a client until the run is over, waiting where there is nothing to do. Every `tick`
+    /// of a wait, `on_tick` may end it by an error.
     pub fn help<E>(
         &self,
-        thread: u32,
         tick: Duration,
         mut wake: impl FnMut(),
         mut on_tick: impl FnMut() -> Result<(), E>,
     ) -> Result<RunState, E> {
         self.helpers.fetch_add(1, Ordering::SeqCst);
-        let outcome = self.help_on(thread, tick, &mut wake, &mut on_tick);
+        let outcome = self.help_on(tick, &mut wake, &mut on_tick);
         self.helpers.fetch_sub(1, Ordering::SeqCst);
         outcome
     }
 
     fn help_on<E>(
         &self,
-        thread: u32,
         tick: Duration,
         wake: &mut impl FnMut(),
         on_tick: &mut impl FnMut() -> Result<(), E>,
     ) -> Result<RunState, E> {
         loop {
-            self.work(thread, &mut *wake);
+            self.work(CLIENT, &mut *wake);
             let state = T::while_waiting(|| {
                 let guard = self.lock();
                 let is_idle = |inner: &mut Inner| {
