@@ -28,9 +28,7 @@ def _with_note(error: BaseException, key: str, origin: tuple[str, int] | None) -
     return error
 
 
-def _task_that_exited(
-    error: SystemExit, key: str, origin: tuple[str, int] | None
-) -> BaseException:
+def _task_that_exited(error: SystemExit, key: str, origin: tuple[str, int] | None) -> BaseException:
     replaced = TaskError(
         f"task {key!r} called sys.exit({error.code!r}); a task cannot end the program: return a "
         f"value or raise an exception, and exit where compute() was called{_place(origin)}"

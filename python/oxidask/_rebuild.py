@@ -12,7 +12,7 @@ def dataclass(kind: type, attributes: dict[str, Any]) -> Any:
     They are set as they are: neither ``__init__`` nor ``__post_init__`` runs again, so frozen
     classes and fields that are not arguments work.
     """
-    rebuilt = object.__new__(kind)
+    rebuilt: Any = object.__new__(kind)
     for name, value in attributes.items():
         object.__setattr__(rebuilt, name, value)
     return rebuilt
@@ -48,8 +48,6 @@ def run_task(task: Callable[[dict[Any, Any]], Any], inputs: dict[Any, Any]) -> A
     return task(inputs)
 
 
-def finish(
-    finalize: Callable[..., Any], results: Any, extra: tuple[Any, ...]
-) -> Any:
+def finish(finalize: Callable[..., Any], results: Any, extra: tuple[Any, ...]) -> Any:
     """Make the concrete value of a collection from the results of its keys."""
     return finalize(results, *extra)

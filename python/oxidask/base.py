@@ -304,7 +304,7 @@ def annotate(**annotations: Any) -> Iterator[None]:
         if name == "retries" and (value < 0 or value != int(value)):
             raise TypeError(f"annotate(retries=): an int from 0 is needed, not {value!r}")
     workers = annotations.get("workers")
-    if workers is not None and not callable(workers) and not isinstance(workers, list | tuple | set | str):
+    if not (workers is None or callable(workers) or isinstance(workers, list | tuple | set | str)):
         raise TypeError(f"annotate(workers=): a name or a list of names is needed, not {workers!r}")
     token = _annotations.set({**_annotations.get(), **annotations})
     _core.count_annotate_blocks(True)

@@ -217,7 +217,7 @@ def _optimize(self: Delayed, **kwargs: Any) -> Delayed:
     return result
 
 
-def _dask_graph(self: Delayed) -> Mapping[Any, Any]:
+def _dask_graph(self: Delayed) -> _core.GraphView:
     return _core.GraphView([self])
 
 
@@ -262,7 +262,7 @@ def _dask_scheduler(dsk: Mapping[Any, Any], keys: Any, **kwargs: Any) -> Any:
     return get(dsk, keys, **kwargs)
 
 
-def _dask_optimize(dsk: Mapping[Any, Any], keys: Any, **kwargs: Any) -> Mapping[Any, Any]:
+def _dask_optimize(dsk: Mapping[Any, Any], keys: Any, **kwargs: Any) -> _core.GraphView:
     wanted = keys if isinstance(keys, list) else [keys]
     return _core.GraphView([Delayed(key, dsk) for key in wanted])
 
@@ -278,7 +278,7 @@ def _repr_html(self: Delayed) -> str:
     )
 
 
-for _name, _method in {
+_methods: dict[str, Any] = {
     "compute": _compute,
     "persist": _persist,
     "visualize": _visualize,
@@ -293,8 +293,9 @@ for _name, _method in {
     "__dask_tokenize__": _dask_tokenize,
     "__dask_scheduler__": staticmethod(_dask_scheduler),
     "__dask_optimize__": staticmethod(_dask_optimize),
-}.items():
-    if hasattr(_method, "__qualname__"):
+}
+for _name, _method in _methods.items():
+    if callable(_method) and not isinstance(_method, staticmethod):
         _method.__name__ = _name
         _method.__qualname__ = f"Delayed.{_name}"
     setattr(Delayed, _name, _method)

@@ -1,1 +1,7 @@
-"""Diagnostics."""
+"""What shows how a computation goes."""
+
+from __future__ import annotations
+
+from oxidask.diagnostics.progress import ProgressBar
+
+__all__ = ["ProgressBar"]
