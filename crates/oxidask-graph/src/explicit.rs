@@ -6,7 +6,7 @@
 use crate::{Edges, EdgesBuilder, Op, Template};
 
 /// Tasks written out one by one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Explicit {
     dependencies: EdgesBuilder,
     template_ends: Vec<u32>,
@@ -23,17 +23,6 @@ pub struct TaskView<'a> {
     pub template: Template<'a>,
     /// Its group.
     pub group: u32,
-}
-
-impl Default for Explicit {
-    fn default() -> Self {
-        Self {
-            dependencies: EdgesBuilder::default(),
-            template_ends: Vec::new(),
-            ops: Vec::new(),
-            groups: Vec::new(),
-        }
-    }
 }
 
 impl Explicit {

@@ -31,10 +31,11 @@ pub fn fuse_linear(layer: &Explicit, keep: &[u32], may_join: impl Fn(u32, u32) -
         is_kept[task as usize] = true;
     }
     for task in 0..layer.len() as u32 {
-        if let Some(dependent) = next_of_chain(layer, dependencies, &dependents, task) {
-            if !is_kept[task as usize] && may_join(task, dependent) {
-                into[task as usize] = dependent;
-            }
+        if let Some(dependent) = next_of_chain(layer, dependencies, &dependents, task)
+            && !is_kept[task as usize]
+            && may_join(task, dependent)
+        {
+            into[task as usize] = dependent;
         }
     }
     resolve_ends(&mut into);

@@ -59,10 +59,7 @@ pub fn collapse(
     let fold = |rule, labels: Vec<u64>| Collapsed::new(rule, &labels, prefix_of, prefixes, edges);
     let fits = |collapsed: &Collapsed| collapsed.groups.len() <= limit && collapsed.is_acyclic();
 
-    let by_prefix = fold(
-        Rule::Prefix,
-        prefix_of.iter().map(|&prefix| u64::from(prefix)).collect(),
-    );
+    let by_prefix = fold(Rule::Prefix, prefix_of.iter().map(|&prefix| u64::from(prefix)).collect());
     if fits(&by_prefix) {
         return Ok(by_prefix);
     }
@@ -81,11 +78,7 @@ pub fn collapse(
     let circle_of = strong_components(by_prefix.groups.len(), &by_prefix.edges);
     let by_circle = fold(
         Rule::Circles,
-        by_prefix
-            .group_of
-            .iter()
-            .map(|&group| u64::from(circle_of[group as usize]))
-            .collect(),
+        by_prefix.group_of.iter().map(|&group| u64::from(circle_of[group as usize])).collect(),
     );
     if fits(&by_circle) && by_circle.groups.len() > 1 {
         return Ok(by_circle);
@@ -94,10 +87,7 @@ pub fn collapse(
     let thickness = depth.div_ceil(limit.min(MOST_LAYER_RUNS));
     Ok(fold(
         Rule::Layers,
-        layer_of
-            .iter()
-            .map(|&layer| u64::from(layer) / thickness as u64)
-            .collect(),
+        layer_of.iter().map(|&layer| u64::from(layer) / thickness as u64).collect(),
     ))
 }
 
@@ -121,12 +111,7 @@ impl Collapsed {
         let mut known = std::collections::BTreeMap::new();
         for (&label, &prefix) in labels.iter().zip(prefix_of) {
             let group = *known.entry(label).or_insert_with(|| {
-                groups.push(Group {
-                    name: String::new(),
-                    prefix,
-                    tasks: 0,
-                    inner_edges: 0,
-                });
+                groups.push(Group { name: String::new(), prefix, tasks: 0, inner_edges: 0 });
                 prefixes_in.push(Vec::new());
                 groups.len() as u32 - 1
             });
@@ -158,20 +143,12 @@ impl Collapsed {
             }
         }
         let edges = counted(groups.len(), &between);
-        Self {
-            rule,
-            groups,
-            group_of,
-            edges,
-        }
+        Self { rule, groups, group_of, edges }
     }
 
     fn is_acyclic(&self) -> bool {
-        let edges: Vec<(u32, u32)> = self
-            .edges
-            .iter()
-            .map(|&(source, target, _)| (source, target))
-            .collect();
+        let edges: Vec<(u32, u32)> =
+            self.edges.iter().map(|&(source, target, _)| (source, target)).collect();
         layers(self.groups.len(), &edges).is_ok()
     }
 }
@@ -290,13 +267,10 @@ mod tests {
         let prefix_of: Vec<u32> = prefixes
             .split_whitespace()
             .map(|name| {
-                let known = names
-                    .iter()
-                    .position(|known| known == name)
-                    .unwrap_or_else(|| {
-                        names.push(name.to_owned());
-                        names.len() - 1
-                    });
+                let known = names.iter().position(|known| known == name).unwrap_or_else(|| {
+                    names.push(name.to_owned());
+                    names.len() - 1
+                });
                 known as u32
             })
             .collect();
@@ -304,11 +278,7 @@ mod tests {
         assert!(collapsed.is_acyclic());
         assert!(collapsed.groups.len() <= limit);
         assert_eq!(
-            collapsed
-                .groups
-                .iter()
-                .map(|group| group.tasks)
-                .sum::<usize>(),
+            collapsed.groups.iter().map(|group| group.tasks).sum::<usize>(),
             prefix_of.len()
         );
         let inner: usize = collapsed.groups.iter().map(|group| group.inner_edges).sum();
@@ -318,20 +288,13 @@ mod tests {
     }
 
     fn names(collapsed: &Collapsed) -> Vec<(&str, usize)> {
-        collapsed
-            .groups
-            .iter()
-            .map(|group| (group.name.as_str(), group.tasks))
-            .collect()
+        collapsed.groups.iter().map(|group| (group.name.as_str(), group.tasks)).collect()
     }
 
     #[test]
     fn tasks_of_a_prefix_become_one_group_with_counts() {
-        let collapsed = folded(
-            "Sk Sk Sk mean error",
-            &[(0, 3), (1, 3), (2, 3), (0, 4), (1, 4)],
-            10,
-        );
+        let collapsed =
+            folded("Sk Sk Sk mean error", &[(0, 3), (1, 3), (2, 3), (0, 4), (1, 4)], 10);
         assert_eq!(names(&collapsed), [("Sk", 3), ("mean", 1), ("error", 1)]);
         assert_eq!(collapsed.edges, [(0, 1, 3), (0, 2, 2)]);
         assert_eq!(collapsed.rule, Rule::Prefix);
@@ -339,11 +302,7 @@ mod tests {
 
     #[test]
     fn edges_inside_a_group_are_counted_apart() {
-        let collapsed = folded(
-            "load load add add add",
-            &[(0, 2), (1, 2), (2, 3), (3, 4)],
-            10,
-        );
+        let collapsed = folded("load load add add add", &[(0, 2), (1, 2), (2, 3), (3, 4)], 10);
         assert_eq!(names(&collapsed), [("load", 2), ("add", 3)]);
         assert_eq!(collapsed.groups[1].inner_edges, 2);
         assert_eq!(collapsed.edges, [(0, 1, 2)]);
@@ -352,24 +311,15 @@ mod tests {
     #[test]
     fn a_prefix_that_returns_is_a_group_each_time() {
         let collapsed = folded("add mul add mul", &[(0, 1), (1, 2), (2, 3)], 10);
-        assert_eq!(
-            names(&collapsed),
-            [("add", 1), ("mul", 1), ("add", 1), ("mul", 1)]
-        );
+        assert_eq!(names(&collapsed), [("add", 1), ("mul", 1), ("add", 1), ("mul", 1)]);
         assert_eq!(collapsed.rule, Rule::PrefixAndStage);
     }
 
     #[test]
     fn prefixes_in_a_circle_are_one_group_when_stages_are_too_many() {
-        let collapsed = folded(
-            "load add mul add mul save",
-            &[(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)],
-            3,
-        );
-        assert_eq!(
-            names(&collapsed),
-            [("load", 1), ("add, mul", 4), ("save", 1)]
-        );
+        let collapsed =
+            folded("load add mul add mul save", &[(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)], 3);
+        assert_eq!(names(&collapsed), [("load", 1), ("add, mul", 4), ("save", 1)]);
         assert_eq!(collapsed.rule, Rule::Circles);
     }
 

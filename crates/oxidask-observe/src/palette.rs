@@ -35,10 +35,8 @@ pub fn order_fill(place: f64) -> String {
     let low = (exact as usize).min(steps - 1);
     let share = exact - low as f64;
     let mixed = [0, 1, 2].map(|channel| {
-        let (from, to) = (
-            f64::from(ORDER_FILLS[low][channel]),
-            f64::from(ORDER_FILLS[low + 1][channel]),
-        );
+        let (from, to) =
+            (f64::from(ORDER_FILLS[low][channel]), f64::from(ORDER_FILLS[low + 1][channel]));
         (from + (to - from) * share).round() as u8
     });
     format!("#{:02X}{:02X}{:02X}", mixed[0], mixed[1], mixed[2])
@@ -47,11 +45,7 @@ pub fn order_fill(place: f64) -> String {
 /// Black or white, whichever reads better on a fill given as `#RRGGBB`.
 pub fn text_on(fill: &str) -> &'static str {
     let luminance = luminance(linear_rgb(fill));
-    if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) {
-        "#000000"
-    } else {
-        "#FFFFFF"
-    }
+    if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) { "#000000" } else { "#FFFFFF" }
 }
 
 /// Light of the three channels, 0 to 1; black if the text is not `#RRGGBB`.
@@ -59,11 +53,7 @@ fn linear_rgb(fill: &str) -> [f64; 3] {
     let code = u32::from_str_radix(fill.trim_start_matches('#'), 16).unwrap_or(0);
     [16, 8, 0].map(|shift| {
         let value = f64::from((code >> shift) & 0xFF) / 255.0;
-        if value <= 0.040_45 {
-            value / 12.92
-        } else {
-            ((value + 0.055) / 1.055).powf(2.4)
-        }
+        if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
     })
 }
 
@@ -122,12 +112,8 @@ mod tests {
             for (index, one) in GROUP_FILLS.iter().enumerate() {
                 for other in &GROUP_FILLS[..index] {
                     let (a, b) = (seen_as(one, vision), seen_as(other, vision));
-                    let distance = a
-                        .iter()
-                        .zip(b)
-                        .map(|(a, b)| (a - b).powi(2))
-                        .sum::<f64>()
-                        .sqrt();
+                    let distance =
+                        a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
                     assert!(distance > 0.1, "{one} and {other} are {distance:.3} apart");
                 }
             }
@@ -138,16 +124,9 @@ mod tests {
     fn text_reads_on_every_fill() {
         let orders = (0..=100).map(|step| order_fill(f64::from(step) / 100.0));
         for fill in orders.chain(GROUP_FILLS.iter().map(ToString::to_string)) {
-            let (a, b) = (
-                luminance(linear_rgb(&fill)),
-                luminance(linear_rgb(text_on(&fill))),
-            );
+            let (a, b) = (luminance(linear_rgb(&fill)), luminance(linear_rgb(text_on(&fill))));
             let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
-            assert!(
-                contrast >= 4.5,
-                "{} on {fill} has contrast {contrast:.1}",
-                text_on(&fill)
-            );
+            assert!(contrast >= 4.5, "{} on {fill} has contrast {contrast:.1}", text_on(&fill));
         }
     }
 

@@ -93,11 +93,7 @@ impl fmt::Display for PictureError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Layout(error) => error.fmt(formatter),
-            Self::NoSuchPrefix {
-                task,
-                prefix,
-                prefixes,
-            } => write!(
+            Self::NoSuchPrefix { task, prefix, prefixes } => write!(
                 formatter,
                 "task {task} has prefix {prefix}, but there are {prefixes} prefixes, counted from 0",
             ),
@@ -121,11 +117,7 @@ pub fn render(graph: &TaskGraph, options: &Options) -> Result<String, PictureErr
     let prefixes = graph.prefixes.len();
     for (task, &Task { prefix, .. }) in graph.tasks.iter().enumerate() {
         if prefix as usize >= prefixes {
-            return Err(PictureError::NoSuchPrefix {
-                task,
-                prefix,
-                prefixes,
-            });
+            return Err(PictureError::NoSuchPrefix { task, prefix, prefixes });
         }
     }
     let facts = Facts::of(graph)?;
@@ -186,27 +178,15 @@ impl Facts {
             }
         }
         let shown: Vec<&str> = graph.prefixes.iter().take(5).map(String::as_str).collect();
-        let dots = if graph.prefixes.len() > shown.len() {
-            ", …"
-        } else {
-            ""
-        };
-        let names = if shown.is_empty() {
-            "empty".to_owned()
-        } else {
-            shown.join(", ") + dots
-        };
+        let dots = if graph.prefixes.len() > shown.len() { ", …" } else { "" };
+        let names = if shown.is_empty() { "empty".to_owned() } else { shown.join(", ") + dots };
         Ok(Self { names, caption })
     }
 }
 
 /// The time of all tasks after each other (T1), and of the longest chain (T∞).
 fn work_and_span(graph: &TaskGraph, layer_of: &[u32]) -> Option<(f64, f64)> {
-    let seconds: Vec<f64> = graph
-        .tasks
-        .iter()
-        .map(|task| task.seconds)
-        .collect::<Option<_>>()?;
+    let seconds: Vec<f64> = graph.tasks.iter().map(|task| task.seconds).collect::<Option<_>>()?;
     if seconds.is_empty() {
         return None;
     }
@@ -243,9 +223,7 @@ impl Scale {
             Colouring::Prefix => Self::Prefix,
             Colouring::Order { last } => {
                 let highest = graph.tasks.iter().filter_map(|task| task.order).max();
-                Self::Order {
-                    last: f64::from(last.or(highest).unwrap_or(0)),
-                }
+                Self::Order { last: f64::from(last.or(highest).unwrap_or(0)) }
             }
         }
     }
@@ -294,14 +272,8 @@ fn task_shape(task: &Task, scale: &Scale) -> Shape {
 }
 
 fn add_tasks(graph: &TaskGraph, scale: &Scale, scene: &mut Scene) {
-    scene
-        .shapes
-        .extend(graph.tasks.iter().map(|task| task_shape(task, scale)));
-    let arrow = |&(source, target): &(u32, u32)| Arrow {
-        source,
-        target,
-        count: 1,
-    };
+    scene.shapes.extend(graph.tasks.iter().map(|task| task_shape(task, scale)));
+    let arrow = |&(source, target): &(u32, u32)| Arrow { source, target, count: 1 };
     scene.arrows.extend(graph.edges.iter().map(arrow));
 }
 
@@ -331,11 +303,7 @@ fn add_results(graph: &TaskGraph, scene: &mut Scene) {
     }
     for (call, &output) in (0..).zip(&output_of) {
         if call != output {
-            scene.arrows.push(Arrow {
-                source: call,
-                target: output,
-                count: 1,
-            });
+            scene.arrows.push(Arrow { source: call, target: output, count: 1 });
         }
     }
 }
@@ -357,11 +325,9 @@ fn add_groups(graph: &TaskGraph, collapsed: &Collapsed, scale: &Scale, scene: &m
         let inner = thousands(group.inner_edges);
         let title = match group.inner_edges {
             0 => format!("{}: {} tasks", group.name, thousands(group.tasks)),
-            1 => format!(
-                "{}: {} tasks, 1 dependency among them",
-                group.name,
-                thousands(group.tasks)
-            ),
+            1 => {
+                format!("{}: {} tasks, 1 dependency among them", group.name, thousands(group.tasks))
+            }
             _ => format!(
                 "{}: {} tasks, {inner} dependencies among them",
                 group.name,
@@ -375,21 +341,13 @@ fn add_groups(graph: &TaskGraph, collapsed: &Collapsed, scale: &Scale, scene: &m
             label: group.name.clone(),
             detail,
             title,
-            outline: if members.has_call {
-                Outline::Pill
-            } else {
-                Outline::Box
-            },
+            outline: if members.has_call { Outline::Pill } else { Outline::Box },
             fill: scale.fill(group.prefix, members.mean_order()),
             is_dashed: scale.is_dashed(group.prefix),
             is_stack: true,
         });
     }
-    let arrow = |&(source, target, count): &(u32, u32, usize)| Arrow {
-        source,
-        target,
-        count,
-    };
+    let arrow = |&(source, target, count): &(u32, u32, usize)| Arrow { source, target, count };
     scene.arrows.extend(collapsed.edges.iter().map(arrow));
 }
 
@@ -412,8 +370,7 @@ impl<'a> Members<'a> {
     }
 
     fn mean_order(&self) -> Option<f64> {
-        self.orders
-            .map(|(first, last)| f64::midpoint(f64::from(first), f64::from(last)))
+        self.orders.map(|(first, last)| f64::midpoint(f64::from(first), f64::from(last)))
     }
 }
 

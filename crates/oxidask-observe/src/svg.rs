@@ -105,33 +105,17 @@ pub struct Scene {
 /// If an arrow names no shape, or the arrows form a cycle.
 pub fn write(scene: &Scene) -> Result<String, LayoutError> {
     let has_counts = scene.arrows.iter().any(|arrow| arrow.count > 1);
-    let least_width = if has_counts {
-        LEAST_WIDTH_WITH_COUNTS
-    } else {
-        LEAST_WIDTH
-    };
-    let faces: Vec<Face> = scene
-        .shapes
-        .iter()
-        .map(|shape| Face::of(shape, least_width))
-        .collect();
+    let least_width = if has_counts { LEAST_WIDTH_WITH_COUNTS } else { LEAST_WIDTH };
+    let faces: Vec<Face> = scene.shapes.iter().map(|shape| Face::of(shape, least_width)).collect();
     let sizes: Vec<Size> = faces.iter().map(|face| face.size).collect();
-    let edges: Vec<(u32, u32)> = scene
-        .arrows
-        .iter()
-        .map(|arrow| (arrow.source, arrow.target))
-        .collect();
+    let edges: Vec<(u32, u32)> =
+        scene.arrows.iter().map(|arrow| (arrow.source, arrow.target)).collect();
     let layout = layout(&sizes, &edges, scene.direction)?;
 
     let mut out = String::with_capacity(2000 + 400 * sizes.len() + 100 * edges.len());
     let caption = wrapped_caption(&scene.caption, layout.size.width.max(LEAST_PICTURE_WIDTH));
     let origin = open(scene, &layout, &caption, &mut out);
-    let _ = writeln!(
-        out,
-        "<g transform=\"translate({} {})\">",
-        Number(origin.x),
-        Number(origin.y)
-    );
+    let _ = writeln!(out, "<g transform=\"translate({} {})\">", Number(origin.x), Number(origin.y));
     write_arrows(scene, &layout, &mut out);
     for ((shape, face), &centre) in scene.shapes.iter().zip(&faces).zip(&layout.nodes) {
         write_shape(shape, face, centre, &mut out);
@@ -161,21 +145,13 @@ impl Face {
         };
         let mut size = Size {
             width: (text_width + 2.0 * padding).max(least_width).ceil(),
-            height: if detail.is_empty() {
-                HEIGHT
-            } else {
-                HEIGHT_WITH_DETAIL
-            },
+            height: if detail.is_empty() { HEIGHT } else { HEIGHT_WITH_DETAIL },
         };
         if shape.is_stack {
             size.width += 2.0 * CARD_OFFSET;
             size.height += 2.0 * CARD_OFFSET;
         }
-        Self {
-            label,
-            detail,
-            size,
-        }
+        Self { label, detail, size }
     }
 }
 
@@ -185,11 +161,8 @@ fn wrapped_caption(caption: &[String], room: f64) -> Vec<String> {
     for line in caption {
         let mut current = String::new();
         for word in line.split(' ') {
-            let longer = if current.is_empty() {
-                word.to_owned()
-            } else {
-                format!("{current} {word}")
-            };
+            let longer =
+                if current.is_empty() { word.to_owned() } else { format!("{current} {word}") };
             if current.is_empty() || text::width(&longer, CAPTION_SIZE) <= room {
                 current = longer;
             } else {
@@ -221,10 +194,7 @@ fn open(scene: &Scene, layout: &Layout, caption: &[String], out: &mut String) ->
         out,
         "<rect class=\"oxg-bg\" width=\"{width}\" height=\"{height}\" fill=\"#FFFFFF\"/>"
     );
-    Point {
-        x: MARGIN + (inner - layout.size.width) / 2.0,
-        y: MARGIN,
-    }
+    Point { x: MARGIN + (inner - layout.size.width) / 2.0, y: MARGIN }
 }
 
 fn push_element(name: &str, content: &str, out: &mut String) {
@@ -260,10 +230,7 @@ fn write_arrows(scene: &Scene, layout: &Layout, out: &mut String) {
         }
     }
     if !heads.is_empty() {
-        let _ = writeln!(
-            out,
-            "<path class=\"oxg-a\" fill=\"#5C6673\" d=\"{heads}\"/>"
-        );
+        let _ = writeln!(out, "<path class=\"oxg-a\" fill=\"#5C6673\" d=\"{heads}\"/>");
     }
 }
 
@@ -327,18 +294,7 @@ fn steps(points: &[Point], direction: Direction) -> impl DoubleEndedIterator<Ite
         // Lines that run far sideways are nearly straight: bent ones would run together.
         let bend = MOST_BEND * (2.0 * along / across.max(1.0)).clamp(0.1, 1.0) * along;
         let (x, y) = (ahead.x * bend, ahead.y * bend);
-        [
-            from,
-            Point {
-                x: from.x + x,
-                y: from.y + y,
-            },
-            Point {
-                x: to.x - x,
-                y: to.y - y,
-            },
-            to,
-        ]
+        [from, Point { x: from.x + x, y: from.y + y }, Point { x: to.x - x, y: to.y - y }, to]
     })
 }
 
@@ -355,31 +311,18 @@ fn is_straight(curve: &Curve) -> bool {
 
 fn point_on(curve: &Curve, share: f64) -> Point {
     let rest = 1.0 - share;
-    let weights = [
-        rest.powi(3),
-        3.0 * rest.powi(2) * share,
-        3.0 * rest * share.powi(2),
-        share.powi(3),
-    ];
-    curve
-        .iter()
-        .zip(weights)
-        .fold(Point::default(), |sum, (point, weight)| Point {
-            x: sum.x + weight * point.x,
-            y: sum.y + weight * point.y,
-        })
+    let weights =
+        [rest.powi(3), 3.0 * rest.powi(2) * share, 3.0 * rest * share.powi(2), share.powi(3)];
+    curve.iter().zip(weights).fold(Point::default(), |sum, (point, weight)| Point {
+        x: sum.x + weight * point.x,
+        y: sum.y + weight * point.y,
+    })
 }
 
 fn push_head(tip: Point, direction: Direction, path: &mut String) {
     let ahead = forward(direction);
-    let base = Point {
-        x: tip.x - ahead.x * ARROW_LENGTH,
-        y: tip.y - ahead.y * ARROW_LENGTH,
-    };
-    let side = Point {
-        x: ahead.y * ARROW_HALF_WIDTH,
-        y: ahead.x * ARROW_HALF_WIDTH,
-    };
+    let base = Point { x: tip.x - ahead.x * ARROW_LENGTH, y: tip.y - ahead.y * ARROW_LENGTH };
+    let side = Point { x: ahead.y * ARROW_HALF_WIDTH, y: ahead.x * ARROW_HALF_WIDTH };
     let _ = write!(
         path,
         "M{} {}L{} {}L{} {}Z",
@@ -409,10 +352,7 @@ fn write_shape(shape: &Shape, face: &Face, centre: Point, out: &mut String) {
         size.width -= 2.0 * CARD_OFFSET;
         size.height -= 2.0 * CARD_OFFSET;
         for offset in [CARD_OFFSET, 0.0] {
-            let card = Point {
-                x: centre.x + offset,
-                y: centre.y + offset,
-            };
+            let card = Point { x: centre.x + offset, y: centre.y + offset };
             write_outline(shape, size, card, fill, classes.0, out);
         }
         middle.x -= CARD_OFFSET;
@@ -420,10 +360,7 @@ fn write_shape(shape: &Shape, face: &Face, centre: Point, out: &mut String) {
     }
     write_outline(shape, size, middle, fill, classes.0, out);
     let label_y = if face.detail.is_empty() { 4.2 } else { -1.5 };
-    let lines = [
-        (&face.label, LABEL_SIZE, label_y),
-        (&face.detail, DETAIL_SIZE, 10.8),
-    ];
+    let lines = [(&face.label, LABEL_SIZE, label_y), (&face.detail, DETAIL_SIZE, 10.8)];
     for (line, size, y) in lines {
         if !line.is_empty() {
             let _ = write!(
@@ -463,11 +400,7 @@ fn write_outline(
         Number(size.width - 1.0),
         Number(size.height - 1.0),
         Number(radius - 0.5),
-        if shape.is_dashed {
-            " stroke-dasharray=\"4 2\""
-        } else {
-            ""
-        },
+        if shape.is_dashed { " stroke-dasharray=\"4 2\"" } else { "" },
     );
 }
 
@@ -523,10 +456,8 @@ fn last_bend(points: &[Point], direction: Direction) -> Option<(bool, Curve)> {
     if is_long {
         // It passes layers; only its end is in a gap.
         let end = piece[3];
-        piece = [GAP, 0.66 * GAP, 0.33 * GAP, 0.0].map(|back| Point {
-            x: end.x - ahead.x * back,
-            y: end.y - ahead.y * back,
-        });
+        piece = [GAP, 0.66 * GAP, 0.33 * GAP, 0.0]
+            .map(|back| Point { x: end.x - ahead.x * back, y: end.y - ahead.y * back });
     }
     Some((pieces[..index].iter().all(is_straight), piece))
 }

@@ -95,15 +95,9 @@ mod tests {
 
     #[test]
     fn control_characters_are_replaced() {
-        assert_eq!(
-            escaped("a\0b\u{1b}[31m\u{7f}\u{85}"),
-            "a\u{FFFD}b\u{FFFD}[31m\u{FFFD}\u{FFFD}"
-        );
+        assert_eq!(escaped("a\0b\u{1b}[31m\u{7f}\u{85}"), "a\u{FFFD}b\u{FFFD}[31m\u{FFFD}\u{FFFD}");
         assert_eq!(escaped("a\tb\r\nc\u{2028}d"), "a b  c d");
-        assert_eq!(
-            escaped("\u{202e}cod.exe\u{2066}\u{ffff}"),
-            "\u{FFFD}cod.exe\u{FFFD}\u{FFFD}"
-        );
+        assert_eq!(escaped("\u{202e}cod.exe\u{2066}\u{ffff}"), "\u{FFFD}cod.exe\u{FFFD}\u{FFFD}");
     }
 
     #[test]

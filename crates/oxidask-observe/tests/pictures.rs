@@ -25,13 +25,10 @@ impl Builder {
 
     fn task(&mut self, name: &str, index: &str, kind: Kind, dependencies: &[u32]) -> u32 {
         let prefixes = &mut self.graph.prefixes;
-        let prefix = prefixes
-            .iter()
-            .position(|known| known == name)
-            .unwrap_or_else(|| {
-                prefixes.push(name.to_owned());
-                prefixes.len() - 1
-            });
+        let prefix = prefixes.iter().position(|known| known == name).unwrap_or_else(|| {
+            prefixes.push(name.to_owned());
+            prefixes.len() - 1
+        });
         let id = self.graph.tasks.len() as u32;
         self.graph.tasks.push(Task {
             label: name.to_owned(),
@@ -42,9 +39,7 @@ impl Builder {
             order: Some(id),
             seconds: None,
         });
-        self.graph
-            .edges
-            .extend(dependencies.iter().map(|&dependency| (dependency, id)));
+        self.graph.edges.extend(dependencies.iter().map(|&dependency| (dependency, id)));
         id
     }
 }
@@ -59,14 +54,10 @@ fn map_then_two_reductions(width: u32) -> TaskGraph {
 
 fn tree(leaves: u32) -> TaskGraph {
     let mut builder = Builder::default();
-    let mut level: Vec<u32> = (0..leaves)
-        .map(|leaf| builder.data("x", &leaf.to_string()))
-        .collect();
+    let mut level: Vec<u32> =
+        (0..leaves).map(|leaf| builder.data("x", &leaf.to_string())).collect();
     while level.len() > 1 {
-        level = level
-            .chunks(2)
-            .map(|pair| builder.call("add", "", pair))
-            .collect();
+        level = level.chunks(2).map(|pair| builder.call("add", "", pair)).collect();
     }
     builder.graph
 }
@@ -74,9 +65,8 @@ fn tree(leaves: u32) -> TaskGraph {
 /// Each step needs its own place and both neighbours from the step before.
 fn stencil(places: usize, steps: usize) -> TaskGraph {
     let mut builder = Builder::default();
-    let mut previous: Vec<u32> = (0..places)
-        .map(|place| builder.data("start", &place.to_string()))
-        .collect();
+    let mut previous: Vec<u32> =
+        (0..places).map(|place| builder.data("start", &place.to_string())).collect();
     for step in 1..=steps {
         previous = (0..places)
             .map(|place| {
@@ -132,11 +122,7 @@ fn random(tasks: u32) -> TaskGraph {
             .collect();
         dependencies.sort_unstable();
         dependencies.dedup();
-        builder.call(
-            names[random.below(6) as usize],
-            &task.to_string(),
-            &dependencies,
-        );
+        builder.call(names[random.below(6) as usize], &task.to_string(), &dependencies);
     }
     builder.graph
 }
@@ -154,10 +140,7 @@ fn analysis(files: u32) -> TaskGraph {
     }
     let mut level = parts.clone();
     while level.len() > 1 {
-        level = level
-            .chunks(4)
-            .map(|few| builder.call("sum", "", few))
-            .collect();
+        level = level.chunks(4).map(|few| builder.call("sum", "", few)).collect();
     }
     for &part in &parts {
         builder.call("anomaly", "", &[part, level[0]]);
@@ -217,23 +200,13 @@ fn stencil_of_8_places_and_4_steps() {
 
 #[test]
 fn wavefront_in_order_of_execution() {
-    let options = Options {
-        colouring: Colouring::Order { last: None },
-        ..options()
-    };
+    let options = Options { colouring: Colouring::Order { last: None }, ..options() };
     check("wavefront", &wavefront(10), &options);
 }
 
 #[test]
 fn random_graph_of_300_tasks() {
-    check(
-        "random",
-        &random(300),
-        &Options {
-            limit: 1000,
-            ..options()
-        },
-    );
+    check("random", &random(300), &Options { limit: 1000, ..options() });
 }
 
 #[test]
@@ -243,10 +216,7 @@ fn random_graph_of_300_tasks_in_groups() {
 
 #[test]
 fn analysis_from_left_to_right() {
-    let options = Options {
-        direction: Direction::LeftToRight,
-        ..options()
-    };
+    let options = Options { direction: Direction::LeftToRight, ..options() };
     check("analysis", &analysis(8), &options);
 }
 
@@ -257,12 +227,5 @@ fn analysis_of_500_files_in_groups() {
 
 #[test]
 fn results_as_boxes() {
-    check(
-        "results",
-        &stencil(4, 2),
-        &Options {
-            has_results: true,
-            ..options()
-        },
-    );
+    check("results", &stencil(4, 2), &Options { has_results: true, ..options() });
 }

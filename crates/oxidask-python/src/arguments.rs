@@ -139,7 +139,9 @@ impl<'py> CallBuilder<'py> {
                     let dependency = task.dependencies()[number as usize].bind(self.py);
                     self.push_dependency(dependency);
                 }
-                OpKind::Literal(number) => self.template.push(OpKind::Literal(literals_from + number)),
+                OpKind::Literal(number) => {
+                    self.template.push(OpKind::Literal(literals_from + number));
+                }
                 kind => self.template.push(kind),
             }
         }
@@ -265,7 +267,8 @@ fn parts_of<'py>(
         return Ok(Some((OpKind::Set(parts.len() as u32), parts)));
     }
     if let Ok(set) = value.cast_exact::<PyFrozenSet>() {
-        return called_with(py.get_type::<PyFrozenSet>().into_any(), PySet::new(py, set)?.into_any());
+        let plain = PySet::new(py, set)?.into_any();
+        return Ok(Some(called_with(py.get_type::<PyFrozenSet>().into_any(), plain)));
     }
     if let Ok(slice) = value.cast_exact::<PySlice>() {
         let parts = vec![
@@ -282,8 +285,8 @@ fn parts_of<'py>(
 fn called_with<'py>(
     function: Bound<'py, PyAny>,
     argument: Bound<'py, PyAny>,
-) -> PyResult<Option<(OpKind, Parts<'py>)>> {
-    Ok(Some((OpKind::Call(1), vec![function, argument])))
+) -> (OpKind, Parts<'py>) {
+    (OpKind::Call(1), vec![function, argument])
 }
 
 /// The parts of a dataclass instance, a namedtuple, or an iterator over a builtin container.
@@ -296,7 +299,7 @@ fn parts_of_object<'py>(
         if kind.hasattr(intern!(py, "_fields"))? && kind.hasattr(intern!(py, "_make"))? {
             let fields: Parts<'py> = value.cast::<PyTuple>()?.iter().collect();
             let make = kind.getattr(intern!(py, "_make"))?;
-            return called_with(make, PyList::new(py, fields)?.into_any());
+            return Ok(Some(called_with(make, PyList::new(py, fields)?.into_any())));
         }
         return Ok(None);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
 
-use oxidask_graph::{check_acyclic, order};
+use oxidask_graph::order;
 use oxidask_observe::{Progress, Ring};
 use oxidask_protocol::Record;
 use oxidask_runtime::engine::{Pool, Run, RunState, Tick};
@@ -119,7 +119,12 @@ pub(crate) struct Computation {
 #[pymethods]
 impl Computation {
     #[new]
-    fn new(py: Python<'_>, tasks: Vec<Py<Delayed>>, threads: usize, records: bool) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        tasks: Vec<Py<Delayed>>,
+        threads: usize,
+        records: bool,
+    ) -> PyResult<Self> {
         if threads == 0 {
             return Err(PyValueError::new_err("num_workers: at least 1 thread is needed, not 0"));
         }
@@ -127,14 +132,6 @@ impl Computation {
         let slots = u32::try_from(threads).unwrap_or(u32::MAX);
         let to_run = wanted.clone();
         let run = py.detach(move || start(graph, to_run, slots, records));
-        let run = run.map_err(|(graph, wanted)| {
-            let key_of = |task: u32| graph.node(task).key_text(py);
-            let _ = wanted;
-            match check_acyclic(graph.layer.dependencies(), key_of) {
-                Err(error) => PyValueError::new_err(error.to_string()),
-                Ok(()) => PyRuntimeError::new_err("a graph without cycle has an order"),
-            }
-        })?;
         Ok(Self { run: Arc::new(run), wanted, threads, progress: std::sync::Mutex::default() })
     }
 
@@ -192,18 +189,11 @@ impl Computation {
     }
 }
 
-/// Orders a graph and hands it to a scheduler; gives the graph back if it has a cycle.
-#[expect(clippy::result_large_err, reason = "the graph is needed to say what is wrong with it")]
-fn start(
-    graph: PythonGraph,
-    wanted: Vec<u32>,
-    threads: u32,
-    records: bool,
-) -> Result<Run<PythonTasks>, (PythonGraph, Vec<u32>)> {
+/// Orders a graph and hands it to a scheduler.
+fn start(graph: PythonGraph, wanted: Vec<u32>, threads: u32, records: bool) -> Run<PythonTasks> {
     let dependencies = graph.layer.dependencies();
-    let Some(order) = order(dependencies, &dependencies.reversed()) else {
-        return Err((graph, wanted));
-    };
+    let order = order(dependencies, &dependencies.reversed())
+        .expect("collected tasks stand behind their inputs, so there is no cycle");
     let submission = Submission {
         dependencies: dependencies.clone(),
         rank: order.rank,
@@ -213,7 +203,7 @@ fn start(
         ..Submission::default()
     };
     let ring = records.then(|| Ring::new(RECORDS_KEPT));
-    Ok(Run::new(PythonTasks::new(graph), submission, threads, ring))
+    Run::new(PythonTasks::new(graph), submission, threads, ring)
 }
 
 impl Computation {

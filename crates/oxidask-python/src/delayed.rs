@@ -287,7 +287,9 @@ fn check_nout(nout: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
     let number: Option<i64> = nout.extract().ok();
     match number {
         _ if nout.is_none() => Ok(None),
-        Some(number) if u32::try_from(number).is_ok() && !nout.is_instance_of::<pyo3::types::PyBool>() => {
+        Some(number)
+            if u32::try_from(number).is_ok() && !nout.is_instance_of::<pyo3::types::PyBool>() =>
+        {
             Ok(u32::try_from(number).ok())
         }
         _ => Err(PyValueError::new_err(format!(
@@ -443,8 +445,7 @@ impl Delayed {
         };
         let getattr = builtin(py, "getattr")?;
         let values = [slf.clone().into_any(), name.clone().into_any()];
-        let task =
-            Self::pure_call(py, &getattr, values, Kind::Attribute, intern!(py, "getattr"))?;
+        let task = Self::pure_call(py, &getattr, values, Kind::Attribute, intern!(py, "getattr"))?;
         Ok(task.into_any())
     }
 
@@ -542,83 +543,143 @@ impl Delayed {
         operator_call(slf.py(), name, [slf.clone().into_any(), other])
     }
 
-    fn __add__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __add__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         binary(slf, "add", other)
     }
 
-    fn __radd__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __radd__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         reflected(slf, "add", other)
     }
 
-    fn __sub__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __sub__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         binary(slf, "sub", other)
     }
 
-    fn __rsub__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __rsub__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         reflected(slf, "sub", other)
     }
 
-    fn __mul__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __mul__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         binary(slf, "mul", other)
     }
 
-    fn __rmul__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __rmul__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         reflected(slf, "mul", other)
     }
 
-    fn __truediv__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __truediv__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         binary(slf, "truediv", other)
     }
 
-    fn __rtruediv__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __rtruediv__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         reflected(slf, "truediv", other)
     }
 
-    fn __floordiv__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __floordiv__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         binary(slf, "floordiv", other)
     }
 
-    fn __rfloordiv__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __rfloordiv__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         reflected(slf, "floordiv", other)
     }
 
-    fn __mod__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __mod__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         binary(slf, "mod", other)
     }
 
-    fn __rmod__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __rmod__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         reflected(slf, "mod", other)
     }
 
-    fn __matmul__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __matmul__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         binary(slf, "matmul", other)
     }
 
-    fn __rmatmul__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __rmatmul__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         reflected(slf, "matmul", other)
     }
 
-    fn __lshift__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __lshift__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         binary(slf, "lshift", other)
     }
 
-    fn __rlshift__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __rlshift__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         reflected(slf, "lshift", other)
     }
 
-    fn __rshift__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __rshift__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         binary(slf, "rshift", other)
     }
 
-    fn __rrshift__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __rrshift__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         reflected(slf, "rshift", other)
     }
 
-    fn __and__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __and__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         binary(slf, "and_", other)
     }
 
-    fn __rand__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __rand__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         reflected(slf, "and_", other)
     }
 
@@ -626,15 +687,24 @@ impl Delayed {
         binary(slf, "or_", other)
     }
 
-    fn __ror__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __ror__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         reflected(slf, "or_", other)
     }
 
-    fn __xor__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __xor__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         binary(slf, "xor", other)
     }
 
-    fn __rxor__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn __rxor__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         reflected(slf, "xor", other)
     }
 
@@ -688,6 +758,7 @@ impl Delayed {
         operator_call(slf.py(), "abs", [slf.clone().into_any()])
     }
 
+    #[pyo3(signature = (digits=None))]
     fn __round__<'py>(
         slf: &Bound<'py, Self>,
         digits: Option<Bound<'py, PyAny>>,
@@ -719,7 +790,9 @@ impl Delayed {
 
     fn __dir__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.get_type().call_method0(intern!(slf.py(), "mro"))?;
-        slf.py().import(intern!(slf.py(), "oxidask._names"))?.call_method1("public_names", (slf.get_type(),))
+        slf.py()
+            .import(intern!(slf.py(), "oxidask._names"))?
+            .call_method1("public_names", (slf.get_type(),))
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
@@ -738,7 +811,6 @@ impl Delayed {
         slf.clone()
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "the form that PyO3 asks for")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         for literal in &self.literals {
             visit.call(literal)?;
@@ -823,20 +895,17 @@ impl Drop for Delayed {
             return;
         }
         let dependencies = std::mem::take(&mut self.dependencies);
-        let is_first = TO_DROP.with_borrow_mut(|to_drop| match to_drop {
-            Some(waiting) => {
-                waiting.push(dependencies);
-                false
-            }
-            None => {
-                *to_drop = Some(vec![dependencies]);
-                true
-            }
+        let is_first = TO_DROP.with_borrow_mut(|to_drop| {
+            let is_first = to_drop.is_none();
+            to_drop.get_or_insert_default().push(dependencies);
+            is_first
         });
         if !is_first {
             return;
         }
-        while let Some(next) = TO_DROP.with_borrow_mut(|waiting| waiting.as_mut().and_then(Vec::pop)) {
+        while let Some(next) =
+            TO_DROP.with_borrow_mut(|waiting| waiting.as_mut().and_then(Vec::pop))
+        {
             drop(next);
         }
         TO_DROP.set(None);

@@ -16,10 +16,7 @@ use pyo3::prelude::*;
 #[pyo3(signature = (
     labels, details, keys, groups, group_names, kinds, edges, rankdir, color, order, seconds, maxval, limit, has_results
 ))]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the graph crosses in bulk, as columns"
-)]
+#[expect(clippy::too_many_arguments, reason = "the graph crosses in bulk, as columns")]
 pub(crate) fn render_svg(
     py: Python<'_>,
     labels: Vec<String>,
@@ -53,12 +50,7 @@ pub(crate) fn render_svg(
     py.detach(move || {
         let mut orders = order.map(Vec::into_iter);
         let mut seconds = seconds.map(Vec::into_iter);
-        let texts = labels
-            .into_iter()
-            .zip(details)
-            .zip(keys)
-            .zip(groups)
-            .zip(kinds);
+        let texts = labels.into_iter().zip(details).zip(keys).zip(groups).zip(kinds);
         let tasks = texts.map(|((((label, detail), key), prefix), kind)| Task {
             label,
             detail,
@@ -68,11 +60,7 @@ pub(crate) fn render_svg(
             order: orders.as_mut().and_then(Iterator::next),
             seconds: seconds.as_mut().and_then(Iterator::next),
         });
-        let graph = TaskGraph {
-            tasks: tasks.collect(),
-            prefixes: group_names,
-            edges,
-        };
+        let graph = TaskGraph { tasks: tasks.collect(), prefixes: group_names, edges };
         picture::render(&graph, &options).map_err(value_error)
     })
 }

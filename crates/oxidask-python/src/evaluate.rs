@@ -1,5 +1,8 @@
 //! Runs a task's argument template: puts the arguments together and calls the function.
-#![expect(unsafe_code, reason = "calls of user code go through the C interface, to survive an exit")]
+#![expect(
+    unsafe_code,
+    reason = "calls of user code go through the C interface, to survive an exit"
+)]
 
 use std::cell::Cell;
 use std::os::raw::c_long;
@@ -28,7 +31,7 @@ fn vectorcall() -> Vectorcall {
 
 /// Stops the thread for ever if it is being ended while code of the user runs.
 ///
-/// Until CPython 3.13, a thread that asks for the GIL after the interpreter began to finalise is
+/// Until `CPython` 3.13, a thread that asks for the GIL after the interpreter began to finalise is
 /// ended by `pthread_exit`, which unwinds the stack. Unwinding into frames of Rust would abort the
 /// process and spoil its exit status; a thread that waits does no harm, for the process ends.
 struct HangThread;
@@ -47,8 +50,8 @@ thread_local! {
 }
 
 /// Evaluates a template; `dependency` gives the results of its inputs, by their place.
-pub(crate) fn evaluate<'py>(
-    py: Python<'py>,
+pub(crate) fn evaluate(
+    py: Python<'_>,
     template: Template<'_>,
     literals: &[Py<PyAny>],
     dependency: impl Fn(u32) -> Py<PyAny>,
@@ -60,8 +63,8 @@ pub(crate) fn evaluate<'py>(
     outcome
 }
 
-fn run<'py>(
-    py: Python<'py>,
+fn run(
+    py: Python<'_>,
     template: Template<'_>,
     literals: &[Py<PyAny>],
     dependency: impl Fn(u32) -> Py<PyAny>,
@@ -135,7 +138,7 @@ fn call(
         let result = vectorcall()(
             *values,
             values.add(1),
-            (arguments - keywords) | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET as usize,
+            (arguments - keywords) | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
             keyword_names.map_or(std::ptr::null_mut(), Py::as_ptr),
         );
         std::mem::forget(guard);

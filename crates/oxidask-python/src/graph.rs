@@ -189,7 +189,8 @@ impl<'py> Collector<'py> {
             self.shared.insert(task.identity.hash(self.py)?, index);
         }
         if let Some(annotations) = &task.annotations
-            && let Some(retries) = annotations.bind(self.py).get_item(intern!(self.py, "retries"))?
+            && let Some(retries) =
+                annotations.bind(self.py).get_item(intern!(self.py, "retries"))?
             && !retries.is_callable()
         {
             self.graph.retries.push((index, retries.extract()?));

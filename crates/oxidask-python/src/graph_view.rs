@@ -11,6 +11,9 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use crate::delayed::Delayed;
 use crate::graph::{PythonGraph, collect};
 
+/// Key as text, prefix, whether it is given data, inputs, and place in the order to run.
+type DrawnTask = (String, String, bool, Vec<u32>, u32);
+
 /// The graph of lazy values, as a mapping.
 #[pyclass(frozen, mapping, module = "oxidask._core")]
 pub(crate) struct GraphView {
@@ -51,14 +54,18 @@ impl GraphView {
     }
 
     /// The lazy value of a key, or None.
-    pub(crate) fn task<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Py<Delayed>>> {
+    pub(crate) fn task<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Py<Delayed>>> {
         let number = self.number(py, key)?;
         Ok(number.map(|task| self.graph.nodes[task as usize].clone_ref(py)))
     }
 
     /// For each task, in order of the graph: key as text, prefix, whether it is given data, the
     /// numbers of its inputs, and its place in the order to run.
-    fn drawing(&self, py: Python<'_>) -> PyResult<Vec<(String, String, bool, Vec<u32>, u32)>> {
+    fn drawing(&self, py: Python<'_>) -> PyResult<Vec<DrawnTask>> {
         let dependencies = self.graph.layer.dependencies();
         let order = order(dependencies, &dependencies.reversed());
         let rank = order.map_or_else(|| vec![0; self.graph.len()], |order| order.rank);
@@ -66,9 +73,11 @@ impl GraphView {
         (0..self.graph.len() as u32)
             .map(|task| {
                 let view = self.graph.layer.task(task);
-                let calls = view.template.0.iter().any(|op| {
-                    matches!(op.kind(), OpKind::Call(_) | OpKind::CallKeywords(_))
-                });
+                let calls = view
+                    .template
+                    .0
+                    .iter()
+                    .any(|op| matches!(op.kind(), OpKind::Call(_) | OpKind::CallKeywords(_)));
                 let key = self.graph.node(task).key_text(py);
                 let prefix = names[view.group as usize].clone();
                 Ok((key, prefix, !calls, view.dependencies.to_vec(), rank[task as usize]))
@@ -142,9 +151,10 @@ impl GraphView {
                     let mut parts = stack.split_off(stack.len() - arguments as usize - 1);
                     let names = names.cast_into::<PyTuple>()?;
                     let values = parts.split_off(parts.len() - names.len());
-                    let pairs = names.iter().zip(values).map(|(name, value)| {
-                        PyList::new(py, [name, value])
-                    });
+                    let pairs = names
+                        .iter()
+                        .zip(values)
+                        .map(|(name, value)| PyList::new(py, [name, value]));
                     let pairs = PyList::new(py, pairs.collect::<PyResult<Vec<_>>>()?)?;
                     let function = parts.remove(0);
                     let apply = py.import(intern!(py, "oxidask._rebuild"))?.getattr("apply")?;
@@ -160,15 +170,22 @@ impl GraphView {
     }
 
     /// A value in a form that is not taken for a key or a task.
-    fn quoted<'py>(&self, py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn quoted<'py>(
+        &self,
+        py: Python<'py>,
+        value: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let looks_like_task = value
             .cast::<PyTuple>()
             .is_ok_and(|tuple| tuple.get_item(0).is_ok_and(|first| first.is_callable()));
-        if !looks_like_task && !value.is_instance_of::<PyList>() && self.number(py, &value)?.is_none()
+        if !looks_like_task
+            && !value.is_instance_of::<PyList>()
+            && self.number(py, &value)?.is_none()
         {
             return Ok(value);
         }
-        let quote = py.import(intern!(py, "oxidask._rebuild"))?.getattr("Literal")?.call1((value,))?;
+        let quote =
+            py.import(intern!(py, "oxidask._rebuild"))?.getattr("Literal")?.call1((value,))?;
         Ok(PyTuple::new(py, [quote])?.into_any())
     }
 }

@@ -57,17 +57,16 @@ static NEXT: Mutex<Option<u128>> = Mutex::new(None);
 pub(crate) fn random_identity() -> PyResult<Identity> {
     // Another thread is never stopped while it holds this lock, for it needs nothing else.
     let mut next = NEXT.lock().expect("nothing panics while the lock is held");
-    let number = match *next {
-        Some(number) => number,
-        None => {
-            let mut seed = [0; 16];
-            getrandom::fill(&mut seed).map_err(|error| {
-                pyo3::exceptions::PyOSError::new_err(format!(
-                    "the operating system gives no random numbers for keys: {error}"
-                ))
-            })?;
-            u128::from_le_bytes(seed)
-        }
+    let number = if let Some(number) = *next {
+        number
+    } else {
+        let mut seed = [0; 16];
+        getrandom::fill(&mut seed).map_err(|error| {
+            pyo3::exceptions::PyOSError::new_err(format!(
+                "the operating system gives no random numbers for keys: {error}"
+            ))
+        })?;
+        u128::from_le_bytes(seed)
     };
     *next = Some(number.wrapping_add(STEP));
     Ok(Identity::Random(number))

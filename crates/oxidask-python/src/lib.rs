@@ -4,6 +4,11 @@
 //! - `graph`: collects the tasks that are needed; `raw_graph`: reads graphs that are dictionaries.
 //! - `computation`, `tasks`, `evaluate`: run them in the engine.
 //! - `tokenize`: content hashes. `drawing`: pictures of graphs.
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unused_self,
+    reason = "functions that Python calls have the form that PyO3 asks for"
+)]
 
 use pyo3::prelude::*;
 
@@ -26,7 +31,7 @@ mod unpack;
 /// The engine of Oxidask.
 #[pymodule]
 mod _core {
-    use super::*;
+    use pyo3::prelude::*;
 
     #[pymodule_export]
     use super::annotations::count_annotate_blocks;

@@ -73,8 +73,12 @@ fn not_in_graph(key: &Bound<'_, PyAny>, graph: &Bound<'_, PyAny>) -> PyErr {
 struct RawGraph<'py> {
     py: Python<'py>,
     graph: Bound<'py, PyAny>,
-    built: HashMap<isize, Vec<(Py<PyAny>, Py<Delayed>)>>,
+    /// Tasks by the hash of their key.
+    built: HashMap<isize, Vec<Built>>,
 }
+
+/// A key and its task.
+type Built = (Py<PyAny>, Py<Delayed>);
 
 /// A key whose inputs are being built.
 struct OnPath<'py> {
@@ -215,7 +219,8 @@ impl<'py> RawGraph<'py> {
             } else if self.is_key(&value)? {
                 visit(Part::Key(value))?;
             } else if let Some(keys) = self.inputs_of_foreign_task(&value)? {
-                let run = self.py.import(intern!(self.py, "oxidask._rebuild"))?.getattr("run_task")?;
+                let run =
+                    self.py.import(intern!(self.py, "oxidask._rebuild"))?.getattr("run_task")?;
                 visit(Part::Value(run))?;
                 visit(Part::Value(value))?;
                 let count = keys.len() as u32;
@@ -309,8 +314,7 @@ pub(crate) fn parts_of_task<'py>(
     for (number, node) in graph.nodes.iter().enumerate() {
         let node = node.get();
         let view = graph.layer.task(number as u32);
-        let steps: Vec<u8> =
-            node.template.iter().flat_map(|op| op.bits().to_le_bytes()).collect();
+        let steps: Vec<u8> = node.template.iter().flat_map(|op| op.bits().to_le_bytes()).collect();
         let inputs: Vec<u32> = if view.dependencies.len() == node.dependencies().len() {
             view.dependencies.to_vec()
         } else {
@@ -338,6 +342,15 @@ pub(crate) fn parts_of_task<'py>(
 
 type Head<'py> = (u8, Bound<'py, PyAny>, (u8, Option<bool>, Option<u32>), Bound<'py, PyString>);
 
+type Parts<'py> = (
+    Head<'py>,
+    Bound<'py, PyBytes>,
+    Bound<'py, PyTuple>,
+    Vec<u32>,
+    Option<u32>,
+    Option<Bound<'py, PyDict>>,
+);
+
 /// The inverse of `Delayed.__reduce__`.
 #[pyfunction]
 pub(crate) fn task_from_parts<'py>(
@@ -346,14 +359,7 @@ pub(crate) fn task_from_parts<'py>(
 ) -> PyResult<Py<Delayed>> {
     let mut tasks: Vec<Py<Delayed>> = Vec::with_capacity(parts.len());
     for part in parts.iter() {
-        let (head, steps, literals, inputs, length, annotations): (
-            Head<'py>,
-            Bound<'py, PyBytes>,
-            Bound<'py, PyTuple>,
-            Vec<u32>,
-            Option<u32>,
-            Option<Bound<'py, PyDict>>,
-        ) = part.extract()?;
+        let (head, steps, literals, inputs, length, annotations): Parts<'py> = part.extract()?;
         let (tag, identity, kind, label) = head;
         let identity = match tag {
             0 => Identity::Random(identity.extract()?),

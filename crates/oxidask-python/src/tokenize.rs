@@ -86,10 +86,8 @@ pub(crate) fn set_token_overrides(
     types: Vec<Py<PyType>>,
     numpy: bool,
 ) -> PyResult<()> {
-    let mut overrides = OVERRIDES
-        .get_or_try_init(py, || Py::new(py, Overrides::default()))?
-        .bind(py)
-        .borrow_mut();
+    let mut overrides =
+        OVERRIDES.get_or_try_init(py, || Py::new(py, Overrides::default()))?.bind(py).borrow_mut();
     *overrides = Overrides { types, numpy };
     Ok(())
 }
@@ -103,13 +101,7 @@ fn token_of_call<'py>(
     let kwargs = kwargs.filter(|kwargs| !kwargs.is_empty());
     if kwargs.is_none() {
         let mut bytes = Vec::with_capacity(128);
-        if write_flat(
-            &mut bytes,
-            Tag::Call,
-            args.len(),
-            args.iter().cloned(),
-            false,
-        )? {
+        if write_flat(&mut bytes, Tag::Call, args.len(), args.iter().cloned(), false)? {
             return Ok(xxh3_128(&bytes));
         }
     }
@@ -373,24 +365,11 @@ impl<'py> Walker<'py> {
     ) -> PyResult<Option<u128>> {
         let mut objects = args.to_vec();
         objects.extend(kwargs.map(|kwargs| kwargs.clone().into_any()));
-        let tag = if kwargs.is_some() {
-            Tag::CallWithKeywords
-        } else {
-            Tag::Call
-        };
-        self.open(
-            0,
-            tag,
-            objects.len(),
-            false,
-            Children::Ordered(objects.into_iter()),
-        );
+        let tag = if kwargs.is_some() { Tag::CallWithKeywords } else { Tag::Call };
+        self.open(0, tag, objects.len(), false, Children::Ordered(objects.into_iter()));
         let mut visits_left = VISITS_BETWEEN_SIGNAL_CHECKS;
         loop {
-            let frame = self
-                .frames
-                .last_mut()
-                .expect("the call's frame ends the loop");
+            let frame = self.frames.last_mut().expect("the call's frame ends the loop");
             if let Some(child) = frame.children.next()? {
                 visits_left -= 1;
                 if visits_left == 0 {
@@ -483,10 +462,7 @@ impl<'py> Walker<'py> {
         match &mut frame.children {
             Children::Elements { digests, .. } => digests.push(digest),
             Children::Keys { value, entries, .. } => {
-                entries.push((
-                    digest,
-                    value.take().expect("a key was taken with its value"),
-                ));
+                entries.push((digest, value.take().expect("a key was taken with its value")));
             }
             _ => {
                 atom::tag(&mut self.bytes, Tag::Nested);
@@ -499,10 +475,7 @@ impl<'py> Walker<'py> {
     /// Takes in a value written whole at the end of the buffer, from `start` on.
     fn deliver_written(&mut self, start: usize) {
         let frame = self.frames.last().expect("a value has a container");
-        if matches!(
-            frame.children,
-            Children::Elements { .. } | Children::Keys { .. }
-        ) {
+        if matches!(frame.children, Children::Elements { .. } | Children::Keys { .. }) {
             let digest = xxh3_128(&self.bytes[start..]);
             self.bytes.truncate(start);
             self.deliver(digest);
@@ -553,10 +526,7 @@ impl<'py> Walker<'py> {
                 }
             }
         } else {
-            let visit = Visit {
-                progress: Progress::Open,
-                _alive: object.clone(),
-            };
+            let visit = Visit { progress: Progress::Open, _alive: object.clone() };
             self.visits.insert(address, visit);
         }
         if overridden {
@@ -588,10 +558,7 @@ impl<'py> Walker<'py> {
     /// In the second pass: writes the number of an object met before, and `false` for a new one.
     fn deliver_number(&mut self, object: &Bound<'py, PyAny>, address: usize) -> PyResult<bool> {
         let frame = self.frames.last().expect("a value has a container");
-        if matches!(
-            frame.children,
-            Children::Elements { .. } | Children::Keys { .. }
-        ) {
+        if matches!(frame.children, Children::Elements { .. } | Children::Keys { .. }) {
             // Numbers follow the order of visits, and entries of a set have none.
             let replacement = python_hook(self.py, "_describe_cyclic_key")?
                 .call1((object, self.ensure_deterministic))?
@@ -620,18 +587,11 @@ impl<'py> Walker<'py> {
         raw: bool,
     ) -> PyResult<()> {
         if let Ok(tuple) = object.cast_exact::<PyTuple>() {
-            let children = Children::Tuple {
-                tuple: tuple.clone(),
-                next: 0,
-            };
+            let children = Children::Tuple { tuple: tuple.clone(), next: 0 };
             self.open(address, Tag::Tuple, tuple.len(), raw, children);
         } else if let Ok(list) = object.cast_exact::<PyList>() {
             let length = list.len();
-            let children = Children::List {
-                list: list.clone(),
-                next: 0,
-                length,
-            };
+            let children = Children::List { list: list.clone(), next: 0, length };
             self.open(address, Tag::List, length, raw, children);
         } else if let Ok(dict) = object.cast_exact::<PyDict>() {
             let entries: Vec<_> = dict.iter().collect();
@@ -686,10 +646,8 @@ impl<'py> Walker<'py> {
 
     fn open_set(&mut self, address: usize, tag: Tag, raw: bool, elements: Vec<Bound<'py, PyAny>>) {
         let length = elements.len();
-        let children = Children::Elements {
-            left: elements.into_iter(),
-            digests: Vec::with_capacity(length),
-        };
+        let children =
+            Children::Elements { left: elements.into_iter(), digests: Vec::with_capacity(length) };
         self.open(address, tag, length, raw, children);
     }
 
@@ -720,11 +678,7 @@ impl<'py> Walker<'py> {
             return self.visit_described(object, address, raw, false);
         };
         let start = self.bytes.len();
-        let tag = if object.is_instance_of::<PyType>() {
-            Tag::Type
-        } else {
-            Tag::Function
-        };
+        let tag = if object.is_instance_of::<PyType>() { Tag::Type } else { Tag::Function };
         atom::tag(&mut self.bytes, tag);
         atom::text(&mut self.bytes, &module)?;
         atom::text(&mut self.bytes, &qualname)?;
@@ -747,13 +701,7 @@ impl<'py> Walker<'py> {
                 return self.visit_without_override(object, address, raw);
             };
             let (label, payload, raw, custom_pickling, random) = answer;
-            let description = Description {
-                label,
-                payload,
-                raw,
-                custom_pickling,
-                random,
-            };
+            let description = Description { label, payload, raw, custom_pickling, random };
             self.descriptions.insert(address, description);
         }
         let description = &self.descriptions[&address];
@@ -813,11 +761,7 @@ fn global_name<'py>(
         return Ok(None);
     }
     let modules = MODULES.get_or_try_init(py, || -> PyResult<_> {
-        Ok(py
-            .import("sys")?
-            .getattr("modules")?
-            .cast_into::<PyDict>()?
-            .unbind())
+        Ok(py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind())
     })?;
     let Some(mut found) = modules.bind(py).get_item(&module)? else {
         return Ok(None);

@@ -1092,7 +1092,10 @@ impl SchedulerState {
         }
         let (count, finished) = (entry.counts[to as usize], entry.finished);
         let node = self.tasks.node[task.index()];
-        self.record(RecordBody::Task { task, group, node, from, to, cause, count, finished }, outbox);
+        self.record(
+            RecordBody::Task { task, group, node, from, to, cause, count, finished },
+            outbox,
+        );
     }
 
     fn record(&self, body: RecordBody, outbox: &mut Outbox) {

@@ -18,13 +18,8 @@ pub(super) fn assign(graph: &mut Proper) -> Vec<f64> {
     let mut candidates = Vec::with_capacity(4);
     for from_above in [true, false] {
         for leaning_left in [true, false] {
-            let way = Way {
-                graph,
-                position: &position,
-                crossing: &crossing,
-                from_above,
-                leaning_left,
-            };
+            let way =
+                Way { graph, position: &position, crossing: &crossing, from_above, leaning_left };
             candidates.push(way.place());
         }
     }
@@ -157,11 +152,7 @@ impl Way<'_> {
 
     /// The one or two median neighbours; of a hub also some beyond, on the side it gives way to.
     fn medians(&self, node: u32) -> &[u32] {
-        let side = if self.from_above {
-            &self.graph.above
-        } else {
-            &self.graph.below
-        };
+        let side = if self.from_above { &self.graph.above } else { &self.graph.below };
         let neighbours = side.of(node);
         let count = neighbours.len();
         let (low, high) = (count.saturating_sub(1) / 2, (count / 2 + 1).min(count));
@@ -189,11 +180,7 @@ impl Way<'_> {
     }
 
     fn gives_way(&self, node: u32, median: u32) -> bool {
-        let (lower, upper) = if self.from_above {
-            (node, median)
-        } else {
-            (median, node)
-        };
+        let (lower, upper) = if self.from_above { (node, median) } else { (median, node) };
         let place = |node: u32| self.position[node as usize];
         let parents = self.graph.above.of(lower);
         let index = parents.partition_point(|&parent| place(parent) < place(upper));
@@ -206,17 +193,10 @@ fn compact(graph: &Proper, layers: &[Vec<u32>], root_of: &[u32]) -> Vec<f64> {
     let nodes = root_of.len();
     // The right neighbour of a node in its layer, as a block, with the distance.
     let pairs = || {
-        layers
-            .iter()
-            .flat_map(|layer| layer.windows(2))
-            .map(|pair| {
-                let distance = graph.distance(pair[0], pair[1]);
-                (
-                    root_of[pair[0] as usize],
-                    root_of[pair[1] as usize],
-                    distance,
-                )
-            })
+        layers.iter().flat_map(|layer| layer.windows(2)).map(|pair| {
+            let distance = graph.distance(pair[0], pair[1]);
+            (root_of[pair[0] as usize], root_of[pair[1] as usize], distance)
+        })
     };
     let mut starts = vec![0_usize; nodes + 1];
     let mut missing = vec![0_u32; nodes];
@@ -237,10 +217,8 @@ fn compact(graph: &Proper, layers: &[Vec<u32>], root_of: &[u32]) -> Vec<f64> {
 
     let is_block = |&node: &u32| root_of[node as usize] == node;
     let mut xs = vec![0.0_f64; nodes];
-    let mut order: Vec<u32> = (0..nodes as u32)
-        .filter(is_block)
-        .filter(|&block| missing[block as usize] == 0)
-        .collect();
+    let mut order: Vec<u32> =
+        (0..nodes as u32).filter(is_block).filter(|&block| missing[block as usize] == 0).collect();
     let mut done = 0;
     while let Some(&block) = order.get(done) {
         done += 1;
@@ -270,18 +248,9 @@ fn align_to_narrowest(graph: &Proper, candidates: &mut [Vec<f64>]) {
     let borders: Vec<(f64, f64)> = candidates
         .iter()
         .map(|xs| {
-            let lefts = xs
-                .iter()
-                .zip(&graph.widths)
-                .map(|(x, width)| x - width / 2.0);
-            let rights = xs
-                .iter()
-                .zip(&graph.widths)
-                .map(|(x, width)| x + width / 2.0);
-            (
-                lefts.fold(f64::INFINITY, f64::min),
-                rights.fold(f64::NEG_INFINITY, f64::max),
-            )
+            let lefts = xs.iter().zip(&graph.widths).map(|(x, width)| x - width / 2.0);
+            let rights = xs.iter().zip(&graph.widths).map(|(x, width)| x + width / 2.0);
+            (lefts.fold(f64::INFINITY, f64::min), rights.fold(f64::NEG_INFINITY, f64::max))
         })
         .collect();
     let narrowest = borders
@@ -291,11 +260,8 @@ fn align_to_narrowest(graph: &Proper, candidates: &mut [Vec<f64>]) {
         .unwrap_or((0.0, 0.0));
     for (way, xs) in candidates.iter_mut().enumerate() {
         let leans_left = way % 2 == 0;
-        let shift = if leans_left {
-            narrowest.0 - borders[way].0
-        } else {
-            narrowest.1 - borders[way].1
-        };
+        let shift =
+            if leans_left { narrowest.0 - borders[way].0 } else { narrowest.1 - borders[way].1 };
         for x in xs {
             *x += shift;
         }

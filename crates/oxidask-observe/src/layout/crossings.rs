@@ -13,10 +13,7 @@ const PATIENCE: usize = 6;
 
 /// Puts each layer of the graph in its best order found, and neighbours in the same order.
 pub(super) fn reduce(graph: &mut Proper) {
-    let mut best = Order {
-        layers: Vec::new(),
-        position: Vec::new(),
-    };
+    let mut best = Order { layers: Vec::new(), position: Vec::new() };
     let mut fewest = usize::MAX;
     let sweeps = (SWEEP_BUDGET / graph.size().max(1)).clamp(2, MOST_SWEEPS);
     let mut exchange_budget = EXCHANGE_BUDGET;
@@ -68,10 +65,8 @@ fn depth_first_order(graph: &Proper, start: From) -> Order {
         From::Sources => (&graph.below, &graph.above),
         From::Sinks => (&graph.above, &graph.below),
     };
-    let mut order = Order {
-        layers: vec![Vec::new(); graph.layers.len()],
-        position: vec![0; nodes],
-    };
+    let mut order =
+        Order { layers: vec![Vec::new(); graph.layers.len()], position: vec![0; nodes] };
     let mut is_seen = vec![false; nodes];
     let mut stack = Vec::new();
     for root in (0..nodes as u32).filter(|&node| back.len_of(node) == 0) {
@@ -83,12 +78,7 @@ fn depth_first_order(graph: &Proper, start: From) -> Order {
             let layer = &mut order.layers[graph.layer_of[node as usize] as usize];
             order.position[node as usize] = layer.len() as u32;
             layer.push(node);
-            stack.extend(
-                next.of(node)
-                    .iter()
-                    .rev()
-                    .filter(|&&other| !is_seen[other as usize]),
-            );
+            stack.extend(next.of(node).iter().rev().filter(|&&other| !is_seen[other as usize]));
         }
     }
     order
@@ -96,11 +86,7 @@ fn depth_first_order(graph: &Proper, start: From) -> Order {
 
 /// One pass over the layers: each is sorted by the medians of its neighbours in the one before.
 fn sort_by_medians(graph: &Proper, order: &mut Order, downwards: bool, ties_reversed: bool) {
-    let neighbours = if downwards {
-        &graph.above
-    } else {
-        &graph.below
-    };
+    let neighbours = if downwards { &graph.above } else { &graph.below };
     let count = order.layers.len();
     let mut positions: Vec<u32> = Vec::new();
     let mut movable: Vec<(f64, f64, u32)> = Vec::new();
@@ -109,12 +95,8 @@ fn sort_by_medians(graph: &Proper, order: &mut Order, downwards: bool, ties_reve
         movable.clear();
         for &node in &order.layers[layer] {
             positions.clear();
-            positions.extend(
-                neighbours
-                    .of(node)
-                    .iter()
-                    .map(|&other| order.position[other as usize]),
-            );
+            positions
+                .extend(neighbours.of(node).iter().map(|&other| order.position[other as usize]));
             positions.sort_unstable();
             if let Some(median) = weighted_median(&positions) {
                 let sum: u64 = positions.iter().map(|&position| u64::from(position)).sum();
@@ -140,10 +122,7 @@ fn sort_by_medians(graph: &Proper, order: &mut Order, downwards: bool, ties_reve
 
 /// The median; of an even number, the one of the middle two around which positions are denser.
 fn weighted_median(positions: &[u32]) -> Option<f64> {
-    let (first, last) = (
-        f64::from(*positions.first()?),
-        f64::from(*positions.last()?),
-    );
+    let (first, last) = (f64::from(*positions.first()?), f64::from(*positions.last()?));
     let middle = positions.len() / 2;
     let upper = f64::from(positions[middle]);
     if positions.len() % 2 == 1 {
@@ -185,24 +164,14 @@ struct Sides {
 
 impl Sides {
     fn new(graph: &Proper, order: &Order, layer: usize) -> Self {
-        let mut sides = Self {
-            above: Vec::new(),
-            below: Vec::new(),
-            ranges: Vec::new(),
-        };
+        let mut sides = Self { above: Vec::new(), below: Vec::new(), ranges: Vec::new() };
         for &node in &order.layers[layer] {
             let mut range = [(0, 0); 2];
-            let lists = [
-                (&mut sides.above, &graph.above),
-                (&mut sides.below, &graph.below),
-            ];
+            let lists = [(&mut sides.above, &graph.above), (&mut sides.below, &graph.below)];
             for (side, (list, neighbours)) in lists.into_iter().enumerate() {
                 let start = list.len();
                 list.extend(
-                    neighbours
-                        .of(node)
-                        .iter()
-                        .map(|&other| order.position[other as usize]),
+                    neighbours.of(node).iter().map(|&other| order.position[other as usize]),
                 );
                 list[start..].sort_unstable();
                 range[side] = (start as u32, list.len() as u32);
@@ -267,13 +236,7 @@ fn count_crossings(graph: &Proper, order: &Order) -> usize {
         let mut total = 0;
         for &node in &pair[0] {
             ends.clear();
-            ends.extend(
-                graph
-                    .below
-                    .of(node)
-                    .iter()
-                    .map(|&other| order.position[other as usize]),
-            );
+            ends.extend(graph.below.of(node).iter().map(|&other| order.position[other as usize]));
             for &end in &ends {
                 crossings += total - prefix_sum(&tree, end as usize + 1);
             }

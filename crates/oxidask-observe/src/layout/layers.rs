@@ -45,12 +45,9 @@ pub(super) fn topological_order(
     outgoing: &Csr,
     incoming: &Csr,
 ) -> Result<Vec<u32>, LayoutError> {
-    let mut missing: Vec<usize> = (0..nodes as u32)
-        .map(|node| incoming.len_of(node))
-        .collect();
-    let mut order: Vec<u32> = (0..nodes as u32)
-        .filter(|&node| missing[node as usize] == 0)
-        .collect();
+    let mut missing: Vec<usize> = (0..nodes as u32).map(|node| incoming.len_of(node)).collect();
+    let mut order: Vec<u32> =
+        (0..nodes as u32).filter(|&node| missing[node as usize] == 0).collect();
     let mut done = 0;
     while let Some(&node) = order.get(done) {
         done += 1;
@@ -64,28 +61,20 @@ pub(super) fn topological_order(
     if order.len() == nodes {
         Ok(order)
     } else {
-        Err(LayoutError::Cycle {
-            nodes: cycle(incoming, &missing),
-        })
+        Err(LayoutError::Cycle { nodes: cycle(incoming, &missing) })
     }
 }
 
 /// Some cycle among the nodes that still miss an input: going back to such inputs must return.
 fn cycle(incoming: &Csr, missing: &[usize]) -> Vec<u32> {
     let is_left = |node: &u32| missing[*node as usize] > 0;
-    let mut node = (0..missing.len() as u32)
-        .find(is_left)
-        .expect("some node misses an input");
+    let mut node = (0..missing.len() as u32).find(is_left).expect("some node misses an input");
     let mut step_of = vec![usize::MAX; missing.len()];
     let mut path = Vec::new();
     while step_of[node as usize] == usize::MAX {
         step_of[node as usize] = path.len();
         path.push(node);
-        node = *incoming
-            .of(node)
-            .iter()
-            .find(|input| is_left(input))
-            .expect("an input is missing");
+        node = *incoming.of(node).iter().find(|input| is_left(input)).expect("an input is missing");
     }
     path.drain(..step_of[node as usize]);
     path.reverse();

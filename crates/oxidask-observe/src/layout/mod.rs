@@ -70,11 +70,7 @@ pub struct UnknownDirection(String);
 
 impl fmt::Display for UnknownDirection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "rankdir {:?} is not known; give TB, BT, LR or RL",
-            self.0
-        )
+        write!(formatter, "rankdir {:?} is not known; give TB, BT, LR or RL", self.0)
     }
 }
 
@@ -147,11 +143,7 @@ impl fmt::Display for LayoutError {
         match self {
             Self::Cycle { nodes } => {
                 let shown: Vec<String> = nodes.iter().take(8).map(u32::to_string).collect();
-                let dots = if nodes.len() > shown.len() {
-                    " -> …"
-                } else {
-                    ""
-                };
+                let dots = if nodes.len() > shown.len() { " -> …" } else { "" };
                 write!(
                     formatter,
                     "{} tasks depend on each other in a circle ({}{dots}); remove one of these dependencies",
@@ -159,10 +151,7 @@ impl fmt::Display for LayoutError {
                     shown.join(" -> "),
                 )
             }
-            Self::NoSuchNode {
-                edge: (source, target),
-                nodes,
-            } => write!(
+            Self::NoSuchNode { edge: (source, target), nodes } => write!(
                 formatter,
                 "edge {source} -> {target} names a task that does not exist; there are {nodes} tasks, counted from 0",
             ),
@@ -178,11 +167,7 @@ impl std::error::Error for LayoutError {}
 /// If an edge names no node, or the edges form a cycle.
 pub fn layers(nodes: usize, edges: &[(u32, u32)]) -> Result<Vec<u32>, LayoutError> {
     check_edges(nodes, edges)?;
-    layers::assign(
-        nodes,
-        &Csr::outgoing(nodes, edges),
-        &Csr::incoming(nodes, edges),
-    )
+    layers::assign(nodes, &Csr::outgoing(nodes, edges), &Csr::incoming(nodes, edges))
 }
 
 /// Lays out a graph; `edges` are pairs of indices into `sizes`, source first.
@@ -197,13 +182,7 @@ pub fn layout(
     let layer_of = layers(sizes.len(), edges)?;
     let sizes: Vec<Size> = sizes
         .iter()
-        .map(|&size| {
-            if direction.is_vertical() {
-                size
-            } else {
-                turned(size)
-            }
-        })
+        .map(|&size| if direction.is_vertical() { size } else { turned(size) })
         .collect();
     let mut layout = Layout {
         nodes: vec![Point::default(); sizes.len()],
@@ -235,9 +214,7 @@ fn check_edges(nodes: usize, edges: &[(u32, u32)]) -> Result<(), LayoutError> {
             return Err(LayoutError::NoSuchNode { edge, nodes });
         }
         if edge.0 == edge.1 {
-            return Err(LayoutError::Cycle {
-                nodes: vec![edge.0],
-            });
+            return Err(LayoutError::Cycle { nodes: vec![edge.0] });
         }
     }
     Ok(())
@@ -256,10 +233,7 @@ impl Csr {
     }
 
     fn incoming(nodes: usize, edges: &[(u32, u32)]) -> Self {
-        Self::from_pairs(
-            nodes,
-            edges.iter().map(|&(source, target)| (target, source)),
-        )
+        Self::from_pairs(nodes, edges.iter().map(|&(source, target)| (target, source)))
     }
 
     fn from_pairs(nodes: usize, pairs: impl Iterator<Item = (u32, u32)> + Clone) -> Self {
@@ -320,10 +294,7 @@ fn components(nodes: usize, edges: &[(u32, u32)]) -> Vec<Component> {
             continue;
         }
         let id = components.len() as u32;
-        components.push(Component {
-            nodes: Vec::new(),
-            edges: Vec::new(),
-        });
+        components.push(Component { nodes: Vec::new(), edges: Vec::new() });
         component_of[first as usize] = id;
         stack.push(first);
         while let Some(node) = stack.pop() {
@@ -339,9 +310,7 @@ fn components(nodes: usize, edges: &[(u32, u32)]) -> Vec<Component> {
         components[id as usize].nodes.push(node as u32);
     }
     for (edge, &(source, _)) in edges.iter().enumerate() {
-        components[component_of[source as usize] as usize]
-            .edges
-            .push(edge as u32);
+        components[component_of[source as usize] as usize].edges.push(edge as u32);
     }
     components
 }
@@ -358,10 +327,7 @@ fn place_component(
 ) -> Size {
     if let [node] = component.nodes[..] {
         let size = sizes[node as usize];
-        layout.nodes[node as usize] = Point {
-            x: size.width / 2.0,
-            y: size.height / 2.0,
-        };
+        layout.nodes[node as usize] = Point { x: size.width / 2.0, y: size.height / 2.0 };
         return size;
     }
     for (index, &node) in component.nodes.iter().enumerate() {
@@ -373,16 +339,8 @@ fn place_component(
         .map(|&edge| edges[edge as usize])
         .map(|(source, target)| (local_index[source as usize], local_index[target as usize]))
         .collect();
-    let local_layers = component
-        .nodes
-        .iter()
-        .map(|&node| layer_of[node as usize])
-        .collect();
-    let local_sizes: Vec<Size> = component
-        .nodes
-        .iter()
-        .map(|&node| sizes[node as usize])
-        .collect();
+    let local_layers = component.nodes.iter().map(|&node| layer_of[node as usize]).collect();
+    let local_sizes: Vec<Size> = component.nodes.iter().map(|&node| sizes[node as usize]).collect();
 
     let mut graph = Proper::new(local_layers, &local_sizes, &local_edges);
     crossings::reduce(&mut graph);
@@ -396,18 +354,12 @@ fn place_component(
 
     for (index, &node) in component.nodes.iter().enumerate() {
         let layer = graph.layer_of[index] as usize;
-        layout.nodes[node as usize] = Point {
-            x: xs[index],
-            y: rows.middle(layer),
-        };
+        layout.nodes[node as usize] = Point { x: xs[index], y: rows.middle(layer) };
     }
     for (&edge, &local) in component.edges.iter().zip(&local_edges) {
         layout.edges[edge as usize] = bends(&graph, &local_sizes, &xs, &rows, local);
     }
-    Size {
-        width,
-        height: rows.bottoms.last().copied().unwrap_or(0.0),
-    }
+    Size { width, height: rows.bottoms.last().copied().unwrap_or(0.0) }
 }
 
 fn shift_to_zero(graph: &Proper, xs: &mut [f64]) -> f64 {
@@ -437,10 +389,7 @@ impl Rows {
         } else {
             (RUN_SHARE_SIDEWAYS, WIDEST_LAYER_GAP_SIDEWAYS)
         };
-        let mut rows = Self {
-            tops: Vec::new(),
-            bottoms: Vec::new(),
-        };
+        let mut rows = Self { tops: Vec::new(), bottoms: Vec::new() };
         let mut y = 0.0;
         for layer in &graph.layers {
             let mut height: f64 = 0.0;
@@ -480,17 +429,11 @@ fn bends(
     rows: &Rows,
     (source, target): (u32, u32),
 ) -> Vec<Point> {
-    let (first, last) = (
-        graph.layer_of[source as usize],
-        graph.layer_of[target as usize],
-    );
+    let (first, last) = (graph.layer_of[source as usize], graph.layer_of[target as usize]);
     let start = rows.middle(first as usize) + sizes[source as usize].height / 2.0;
     let end = rows.middle(last as usize) - sizes[target as usize].height / 2.0;
     let (start_x, end_x) = (xs[source as usize], xs[target as usize]);
-    let mut points = vec![Point {
-        x: start_x,
-        y: start,
-    }];
+    let mut points = vec![Point { x: start_x, y: start }];
     let mut push = |x: f64, y: f64| match points.as_mut_slice() {
         // Straight on: the last bend was none.
         [.., before, last] if is_same(before.x, last.x) && is_same(last.x, x) => last.y = y,
@@ -513,10 +456,8 @@ fn is_same(one: f64, other: f64) -> bool {
 
 /// Moves each component to its place, in rows; gives the size of the whole.
 fn pack(components: &[Component], boxes: &[Size], layout: &mut Layout) -> Size {
-    let area: f64 = boxes
-        .iter()
-        .map(|size| (size.width + COMPONENT_GAP) * (size.height + COMPONENT_GAP))
-        .sum();
+    let area: f64 =
+        boxes.iter().map(|size| (size.width + COMPONENT_GAP) * (size.height + COMPONENT_GAP)).sum();
     let widest = boxes.iter().map(|size| size.width).fold(0.0, f64::max);
     let row_width = widest.max(ROW_WIDTH).max((area * 1.8).sqrt());
     let mut whole = Size::default();
@@ -550,10 +491,7 @@ fn shift(point: &mut Point, x: f64, y: f64) {
 /// Turns a drawing that runs downwards to where it should run.
 fn turn(layout: &mut Layout, direction: Direction) {
     let height = layout.size.height;
-    let points = layout
-        .nodes
-        .iter_mut()
-        .chain(layout.edges.iter_mut().flatten());
+    let points = layout.nodes.iter_mut().chain(layout.edges.iter_mut().flatten());
     for point in points {
         if direction.is_flipped() {
             point.y = height - point.y;
@@ -568,10 +506,7 @@ fn turn(layout: &mut Layout, direction: Direction) {
 }
 
 fn turned(size: Size) -> Size {
-    Size {
-        width: size.height,
-        height: size.width,
-    }
+    Size { width: size.height, height: size.width }
 }
 
 #[cfg(test)]

@@ -54,11 +54,7 @@ impl Proper {
         let mut pieces = Vec::with_capacity(edges.len() + all_nodes as usize - real_nodes);
         for edge in edges.iter().filter(|edge| span(edge) <= longest_routed) {
             let steps = span(edge) - 1;
-            let last = if steps == 0 {
-                edge.0
-            } else {
-                trunk_starts[edge.0 as usize] + steps - 1
-            };
+            let last = if steps == 0 { edge.0 } else { trunk_starts[edge.0 as usize] + steps - 1 };
             pieces.push((last, edge.1));
         }
         let mut widths: Vec<f64> = sizes.iter().map(|size| size.width).collect();
@@ -115,11 +111,7 @@ impl Proper {
     pub(super) fn route(&self, source: u32, target: u32) -> std::ops::Range<u32> {
         let span = self.layer_of[target as usize] - self.layer_of[source as usize];
         let first = self.trunk_starts[source as usize];
-        if span > self.longest_routed {
-            first..first
-        } else {
-            first..first + span - 1
-        }
+        if span > self.longest_routed { first..first } else { first..first + span - 1 }
     }
 
     /// Nodes and edges: what one pass over the graph costs.
@@ -134,14 +126,8 @@ fn longest_affordable(
     edges: &[(u32, u32)],
     span: impl Fn(&(u32, u32)) -> u32,
 ) -> u32 {
-    let mut counts: Vec<usize> = vec![
-        0;
-        edges
-            .iter()
-            .map(&span)
-            .max()
-            .map_or(2, |most| most as usize + 1)
-    ];
+    let mut counts: Vec<usize> =
+        vec![0; edges.iter().map(&span).max().map_or(2, |most| most as usize + 1)];
     for edge in edges {
         counts[span(edge) as usize] += 1;
     }

@@ -14,11 +14,7 @@ const HUB: usize = 8;
 
 /// New layers for the real nodes, if some layer is to be broken.
 pub(super) fn break_wide_layers(graph: &Proper) -> Option<Vec<u32>> {
-    let is_broken: Vec<bool> = graph
-        .layers
-        .iter()
-        .map(|layer| is_to_break(graph, layer))
-        .collect();
+    let is_broken: Vec<bool> = graph.layers.iter().map(|layer| is_to_break(graph, layer)).collect();
     if !is_broken.contains(&true) {
         return None;
     }
@@ -37,10 +33,7 @@ pub(super) fn break_wide_layers(graph: &Proper) -> Option<Vec<u32>> {
 }
 
 fn is_to_break(graph: &Proper, layer: &[u32]) -> bool {
-    let width: f64 = layer
-        .windows(2)
-        .map(|pair| graph.distance(pair[0], pair[1]))
-        .sum();
+    let width: f64 = layer.windows(2).map(|pair| graph.distance(pair[0], pair[1])).sum();
     width > WIDE && layer.iter().all(|&node| is_loose(graph, node))
 }
 
@@ -49,10 +42,6 @@ fn is_loose(graph: &Proper, node: u32) -> bool {
     let (above, below) = (graph.above.of(node), graph.below.of(node));
     let is_loose_end = |own: usize, other: usize| other >= HUB || (own == 1 && other == 1);
     !graph.is_virtual(node)
-        && above
-            .iter()
-            .all(|&other| is_loose_end(above.len(), graph.below.len_of(other)))
-        && below
-            .iter()
-            .all(|&other| is_loose_end(below.len(), graph.above.len_of(other)))
+        && above.iter().all(|&other| is_loose_end(above.len(), graph.below.len_of(other)))
+        && below.iter().all(|&other| is_loose_end(below.len(), graph.above.len_of(other)))
 }

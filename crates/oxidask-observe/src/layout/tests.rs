@@ -12,32 +12,15 @@ const DIRECTIONS: [Direction; 4] = [
 /// Lays out twice and checks what holds for every drawing.
 fn checked(sizes: &[Size], edges: &[(u32, u32)], direction: Direction) -> Layout {
     let drawn = layout(sizes, edges, direction).expect("the graph has no cycle");
-    assert_eq!(
-        layout(sizes, edges, direction),
-        Ok(drawn.clone()),
-        "the same graph looks the same"
-    );
-    assert_eq!(
-        (drawn.nodes.len(), drawn.edges.len()),
-        (sizes.len(), edges.len())
-    );
+    assert_eq!(layout(sizes, edges, direction), Ok(drawn.clone()), "the same graph looks the same");
+    assert_eq!((drawn.nodes.len(), drawn.edges.len()), (sizes.len(), edges.len()));
     let rects: Vec<Rect> = drawn.nodes.iter().zip(sizes).map(Rect::around).collect();
     for (index, rect) in rects.iter().enumerate() {
-        let whole = Rect {
-            left: 0.0,
-            top: 0.0,
-            right: drawn.size.width,
-            bottom: drawn.size.height,
-        };
-        assert!(
-            rect.is_within(&whole),
-            "node {index} {rect:?} sticks out of {whole:?}"
-        );
+        let whole =
+            Rect { left: 0.0, top: 0.0, right: drawn.size.width, bottom: drawn.size.height };
+        assert!(rect.is_within(&whole), "node {index} {rect:?} sticks out of {whole:?}");
         for (other, second) in rects[..index].iter().enumerate() {
-            assert!(
-                !rect.meets(second, 5.0),
-                "nodes {other} and {index} are too near"
-            );
+            assert!(!rect.meets(second, 5.0), "nodes {other} and {index} are too near");
         }
     }
     for (&(source, target), points) in edges.iter().zip(&drawn.edges) {
@@ -55,26 +38,14 @@ fn check_route(source: u32, target: u32, points: &[Point], rects: &[Rect], direc
     };
     let name = format!("edge {source} -> {target}");
     let (first, last) = (points[0], points[points.len() - 1]);
-    assert!(
-        rects[source as usize].has_on_border(first),
-        "{name} starts at its source"
-    );
-    assert!(
-        rects[target as usize].has_on_border(last),
-        "{name} ends at its target"
-    );
+    assert!(rects[source as usize].has_on_border(first), "{name} starts at its source");
+    assert!(rects[target as usize].has_on_border(last), "{name} ends at its target");
     assert!(along(&last) - along(&first) > 20.0, "{name} goes one way");
     for pair in points.windows(2) {
-        assert!(
-            along(&pair[0]) <= along(&pair[1]),
-            "{name} never turns back"
-        );
+        assert!(along(&pair[0]) <= along(&pair[1]), "{name} never turns back");
         for (node, rect) in rects.iter().enumerate() {
             if node != source as usize && node != target as usize {
-                assert!(
-                    !rect.is_crossed_by(pair[0], pair[1]),
-                    "{name} runs through node {node}"
-                );
+                assert!(!rect.is_crossed_by(pair[0], pair[1]), "{name} runs through node {node}");
             }
         }
     }
@@ -150,13 +121,7 @@ impl Rect {
 }
 
 fn boxes(count: usize) -> Vec<Size> {
-    vec![
-        Size {
-            width: 40.0,
-            height: 24.0
-        };
-        count
-    ]
+    vec![Size { width: 40.0, height: 24.0 }; count]
 }
 
 fn x_of(drawn: &Layout, node: usize) -> i64 {
@@ -193,10 +158,7 @@ proptest! {
 
 #[test]
 fn no_node_is_an_empty_drawing() {
-    assert_eq!(
-        layout(&[], &[], Direction::TopToBottom),
-        Ok(Layout::default())
-    );
+    assert_eq!(layout(&[], &[], Direction::TopToBottom), Ok(Layout::default()));
 }
 
 #[test]
@@ -213,10 +175,7 @@ fn parents_stand_in_the_middle_of_their_children() {
     let drawn = checked(&boxes(63), &edges, Direction::TopToBottom);
     for parent in 0..31 {
         let (left, right) = (x_of(&drawn, 2 * parent + 1), x_of(&drawn, 2 * parent + 2));
-        assert!(
-            (x_of(&drawn, parent) * 2 - left - right).abs() <= 2,
-            "parent {parent}"
-        );
+        assert!((x_of(&drawn, parent) * 2 - left - right).abs() <= 2, "parent {parent}");
     }
 }
 
@@ -227,14 +186,9 @@ fn a_tree_has_no_crossing() {
     for (one, first) in edges.iter().zip(&drawn.edges) {
         for (other, second) in edges.iter().zip(&drawn.edges) {
             let is_same_gap = (first[0].y - second[0].y).abs() < 1.0;
-            let (starts, ends) = (
-                first[0].x - second[0].x,
-                first[first.len() - 1].x - second[second.len() - 1].x,
-            );
-            assert!(
-                !is_same_gap || starts * ends >= 0.0,
-                "{one:?} crosses {other:?}"
-            );
+            let (starts, ends) =
+                (first[0].x - second[0].x, first[first.len() - 1].x - second[second.len() - 1].x);
+            assert!(!is_same_gap || starts * ends >= 0.0, "{one:?} crosses {other:?}");
         }
     }
 }
@@ -249,10 +203,7 @@ fn tasks_of_a_map_keep_their_order() {
 }
 
 fn rows_of(drawn: &Layout, nodes: usize) -> usize {
-    let mut ys: Vec<u64> = drawn.nodes[..nodes]
-        .iter()
-        .map(|node| node.y.to_bits())
-        .collect();
+    let mut ys: Vec<u64> = drawn.nodes[..nodes].iter().map(|node| node.y.to_bits()).collect();
     ys.sort_unstable();
     ys.dedup();
     ys.len()
@@ -261,14 +212,8 @@ fn rows_of(drawn: &Layout, nodes: usize) -> usize {
 #[test]
 fn a_wide_map_stands_in_two_rows_and_a_narrow_one_in_one() {
     let map = |width: u32| (0..width).map(|node| (node, width)).collect::<Vec<_>>();
-    assert_eq!(
-        rows_of(&checked(&boxes(65), &map(64), Direction::TopToBottom), 64),
-        2
-    );
-    assert_eq!(
-        rows_of(&checked(&boxes(21), &map(20), Direction::TopToBottom), 20),
-        1
-    );
+    assert_eq!(rows_of(&checked(&boxes(65), &map(64), Direction::TopToBottom), 64), 2);
+    assert_eq!(rows_of(&checked(&boxes(21), &map(20), Direction::TopToBottom), 20), 1);
 }
 
 #[test]
@@ -276,10 +221,7 @@ fn leaves_of_a_wide_tree_stay_in_one_row() {
     let edges: Vec<(u32, u32)> = (0..64).map(|node| (node, 64 + node / 2)).collect();
     let roots = (64..96).map(|node| (node, 96));
     let edges: Vec<(u32, u32)> = edges.into_iter().chain(roots).collect();
-    assert_eq!(
-        rows_of(&checked(&boxes(97), &edges, Direction::TopToBottom), 64),
-        1
-    );
+    assert_eq!(rows_of(&checked(&boxes(97), &edges, Direction::TopToBottom), 64), 1);
 }
 
 #[test]
@@ -323,29 +265,16 @@ fn repeated_edges_are_drawn_alike() {
 
 #[test]
 fn a_cycle_is_named() {
-    let drawn = layout(
-        &boxes(5),
-        &[(0, 1), (1, 2), (2, 3), (3, 1), (3, 4)],
-        Direction::TopToBottom,
-    );
+    let drawn =
+        layout(&boxes(5), &[(0, 1), (1, 2), (2, 3), (3, 1), (3, 4)], Direction::TopToBottom);
     let error = drawn.expect_err("1, 2 and 3 form a cycle");
-    let LayoutError::Cycle { nodes } = &error else {
-        panic!("{error} is about a cycle")
-    };
+    let LayoutError::Cycle { nodes } = &error else { panic!("{error} is about a cycle") };
     let mut sorted = nodes.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, [1, 2, 3]);
     let next = |node: u32| node % 3 + 1;
-    assert!(
-        nodes.windows(2).all(|pair| next(pair[0]) == pair[1]),
-        "{nodes:?} follows the edges"
-    );
-    assert!(
-        error
-            .to_string()
-            .starts_with("3 tasks depend on each other in a circle ("),
-        "{error}"
-    );
+    assert!(nodes.windows(2).all(|pair| next(pair[0]) == pair[1]), "{nodes:?} follows the edges");
+    assert!(error.to_string().starts_with("3 tasks depend on each other in a circle ("), "{error}");
 }
 
 #[test]
@@ -357,21 +286,14 @@ fn a_node_that_needs_itself_is_a_cycle() {
 #[test]
 fn an_edge_to_nowhere_is_an_error() {
     let drawn = layout(&boxes(2), &[(0, 2)], Direction::TopToBottom);
-    assert_eq!(
-        drawn,
-        Err(LayoutError::NoSuchNode {
-            edge: (0, 2),
-            nodes: 2
-        })
-    );
+    assert_eq!(drawn, Err(LayoutError::NoSuchNode { edge: (0, 2), nodes: 2 }));
 }
 
 #[test]
 fn routes_of_a_large_graph_stay_linear() {
     let count = 50_000_u32;
-    let edges: Vec<(u32, u32)> = (1..count)
-        .flat_map(|node| [(node - 1, node), (0, node)])
-        .collect();
+    let edges: Vec<(u32, u32)> =
+        (1..count).flat_map(|node| [(node - 1, node), (0, node)]).collect();
     let drawn = layout(&boxes(count as usize), &edges, Direction::TopToBottom).expect("no cycle");
     let bends: usize = drawn.edges.iter().map(Vec::len).sum();
     assert!(bends < 20 * edges.len(), "{bends} bends");
@@ -388,9 +310,7 @@ fn a_deep_graph_needs_no_stack() {
 fn directions_have_names() {
     assert_eq!(["TB", "BT", "LR", "RL"].map(str::parse), DIRECTIONS.map(Ok));
     assert_eq!(
-        "down"
-            .parse::<Direction>()
-            .map_err(|error| error.to_string()),
+        "down".parse::<Direction>().map_err(|error| error.to_string()),
         Err("rankdir \"down\" is not known; give TB, BT, LR or RL".to_owned()),
     );
 }

@@ -14,10 +14,7 @@ fn task(label: &str, prefix: u32) -> Task {
 
 fn graph(labels: &[&str], edges: &[(u32, u32)]) -> TaskGraph {
     TaskGraph {
-        tasks: (0..)
-            .zip(labels)
-            .map(|(prefix, label)| task(label, prefix))
-            .collect(),
+        tasks: (0..).zip(labels).map(|(prefix, label)| task(label, prefix)).collect(),
         prefixes: labels.iter().map(ToString::to_string).collect(),
         edges: edges.to_vec(),
     }
@@ -41,10 +38,7 @@ fn every_task_is_drawn_once_with_its_key() {
     let edges: Vec<(u32, u32)> = (1..150).map(|index| (index / 3, index)).collect();
     let svg = drawn(&graph(&labels, &edges), &OPTIONS);
     for label in labels {
-        assert_eq!(
-            svg.matches(&format!("<title>{label}-key</title>")).count(),
-            1
-        );
+        assert_eq!(svg.matches(&format!("<title>{label}-key</title>")).count(), 1);
         assert_eq!(svg.matches(&format!(">{label}</text>")).count(), 1);
     }
 }
@@ -67,18 +61,8 @@ fn names_cannot_leave_their_place() {
 fn the_thirteenth_prefix_has_a_dashed_border() {
     let labels: Vec<String> = (0..13).map(|index| format!("f{index}")).collect();
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-    assert_eq!(
-        drawn(&graph(&labels[..12], &[]), &OPTIONS)
-            .matches("dasharray")
-            .count(),
-        0
-    );
-    assert_eq!(
-        drawn(&graph(&labels, &[]), &OPTIONS)
-            .matches("dasharray")
-            .count(),
-        1
-    );
+    assert_eq!(drawn(&graph(&labels[..12], &[]), &OPTIONS).matches("dasharray").count(), 0);
+    assert_eq!(drawn(&graph(&labels, &[]), &OPTIONS).matches("dasharray").count(), 1);
 }
 
 #[test]
@@ -96,26 +80,16 @@ fn the_caption_knows_work_and_span() {
 #[test]
 fn durations_have_fitting_units() {
     let seconds = [0.0, 2e-6, 0.004, 1.5, 99.0, 600.0, 36_000.0];
-    let texts = [
-        "0 s", "2 µs", "4 ms", "1.5 s", "99.0 s", "10.0 min", "10.0 h",
-    ];
+    let texts = ["0 s", "2 µs", "4 ms", "1.5 s", "99.0 s", "10.0 min", "10.0 h"];
     assert_eq!(seconds.map(duration), texts);
 }
 
 #[test]
 fn groups_in_execution_order_show_their_range() {
     let mut graph = graph(&["a", "b"], &[]);
-    graph.tasks = (0..10)
-        .map(|index| Task {
-            order: Some(index),
-            ..task("a", index / 5)
-        })
-        .collect();
-    let options = Options {
-        colouring: Colouring::Order { last: None },
-        limit: 3,
-        ..OPTIONS
-    };
+    graph.tasks =
+        (0..10).map(|index| Task { order: Some(index), ..task("a", index / 5) }).collect();
+    let options = Options { colouring: Colouring::Order { last: None }, limit: 3, ..OPTIONS };
     let svg = drawn(&graph, &options);
     assert!(svg.contains(">×5 · #0–#4</text>") && svg.contains(">×5 · #5–#9</text>"));
 }
@@ -132,11 +106,8 @@ fn results_stand_between_a_call_and_its_dependents() {
     };
     add_tasks(&graph, &Scale::Prefix, &mut scene);
     add_results(&graph, &mut scene);
-    let arrows: Vec<(u32, u32)> = scene
-        .arrows
-        .iter()
-        .map(|arrow| (arrow.source, arrow.target))
-        .collect();
+    let arrows: Vec<(u32, u32)> =
+        scene.arrows.iter().map(|arrow| (arrow.source, arrow.target)).collect();
     assert_eq!(arrows, [(2, 1), (0, 2), (1, 3)]);
 }
 
@@ -145,8 +116,5 @@ fn a_prefix_that_does_not_exist_is_an_error() {
     let mut graph = graph(&["a"], &[]);
     graph.tasks[0].prefix = 3;
     let error = render(&graph, &OPTIONS).expect_err("there is one prefix");
-    assert_eq!(
-        error.to_string(),
-        "task 0 has prefix 3, but there are 1 prefixes, counted from 0"
-    );
+    assert_eq!(error.to_string(), "task 0 has prefix 3, but there are 1 prefixes, counted from 0");
 }

@@ -96,14 +96,7 @@ pub(super) fn write(bytes: &mut Vec<u8>, object: &Bound<'_, PyAny>) -> PyResult<
     } else if object.cast_exact::<PyNone>().is_ok() {
         tag(bytes, Tag::None);
     } else if let Ok(value) = object.cast_exact::<PyBool>() {
-        tag(
-            bytes,
-            if value.is_true() {
-                Tag::True
-            } else {
-                Tag::False
-            },
-        );
+        tag(bytes, if value.is_true() { Tag::True } else { Tag::False });
     } else if let Ok(value) = object.cast_exact::<PyBytes>() {
         let content = value.as_bytes();
         if content.len() > INLINE_BYTES {
@@ -137,11 +130,7 @@ fn int(bytes: &mut Vec<u8>, value: &Bound<'_, PyInt>) -> PyResult<()> {
     let signed = PyDict::new(py);
     signed.set_item(intern!(py, "signed"), true)?;
     let encoded = value
-        .call_method(
-            intern!(py, "to_bytes"),
-            (bits / 8 + 1, "little"),
-            Some(&signed),
-        )?
+        .call_method(intern!(py, "to_bytes"), (bits / 8 + 1, "little"), Some(&signed))?
         .cast_into::<PyBytes>()?;
     tag(bytes, Tag::BigInt);
     length(bytes, encoded.as_bytes().len());

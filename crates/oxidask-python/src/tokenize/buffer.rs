@@ -41,9 +41,7 @@ pub(super) fn digest_bytes_like(object: &Bound<'_, PyAny>, tag: Tag) -> PyResult
 /// The digest of a memoryview: its format, its shape and its content in C order.
 pub(super) fn digest_memoryview(view: &Bound<'_, PyMemoryView>) -> PyResult<u128> {
     let py = view.py();
-    let format = view
-        .getattr(intern!(py, "format"))?
-        .cast_into::<PyString>()?;
+    let format = view.getattr(intern!(py, "format"))?.cast_into::<PyString>()?;
     let shape: Vec<usize> = view.getattr(intern!(py, "shape"))?.extract()?;
     let mut header = Vec::new();
     atom::tag(&mut header, Tag::MemoryView);
@@ -54,9 +52,7 @@ pub(super) fn digest_memoryview(view: &Bound<'_, PyMemoryView>) -> PyResult<u128
     }
     // Views that are not contiguous, or of formats with a byte order, cannot be cast.
     let Ok(bytes) = view.call_method1(intern!(py, "cast"), ("B",)) else {
-        let content = view
-            .call_method0(intern!(py, "tobytes"))?
-            .cast_into::<PyBytes>()?;
+        let content = view.call_method0(intern!(py, "tobytes"))?.cast_into::<PyBytes>()?;
         header.extend_from_slice(content.as_bytes());
         return Ok(xxh3_128(&header));
     };
@@ -68,10 +64,7 @@ pub(super) fn digest_memoryview(view: &Bound<'_, PyMemoryView>) -> PyResult<u128
 
 /// Feeds a C-contiguous buffer to the hash.
 pub(super) fn update(py: Python<'_>, hasher: &mut Xxh3, buffer: &PyBuffer<u8>) {
-    assert!(
-        buffer.is_c_contiguous(),
-        "callers ask for contiguous buffers only"
-    );
+    assert!(buffer.is_c_contiguous(), "callers ask for contiguous buffers only");
     if buffer.len_bytes() > RELEASE_GIL_ABOVE_BYTES {
         py.detach(|| update_by_copy(hasher, buffer));
     } else {
@@ -79,10 +72,7 @@ pub(super) fn update(py: Python<'_>, hasher: &mut Xxh3, buffer: &PyBuffer<u8>) {
     }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "PyO3's safe view of a buffer needs the GIL for its whole life"
-)]
+#[expect(unsafe_code, reason = "PyO3's safe view of a buffer needs the GIL for its whole life")]
 fn update_by_copy(hasher: &mut Xxh3, buffer: &PyBuffer<u8>) {
     let length = buffer.len_bytes();
     let source = buffer.buf_ptr().cast::<u8>().cast_const();
@@ -95,9 +85,7 @@ fn update_by_copy(hasher: &mut Xxh3, buffer: &PyBuffer<u8>) {
         // that writes to the array meanwhile gets a meaningless token, as with NumPy's own
         // functions that release the GIL, and nothing else.
         unsafe {
-            source
-                .add(done)
-                .copy_to_nonoverlapping(piece.as_mut_ptr(), size);
+            source.add(done).copy_to_nonoverlapping(piece.as_mut_ptr(), size);
         }
         hasher.update(&piece[..size]);
         done += size;

@@ -36,22 +36,9 @@ fn numpy_types(py: Python<'_>) -> Option<&NumpyTypes> {
     if let Some(types) = TYPES.get(py) {
         return Some(types);
     }
-    let modules = py
-        .import("sys")
-        .ok()?
-        .getattr("modules")
-        .ok()?
-        .cast_into::<PyDict>()
-        .ok()?;
+    let modules = py.import("sys").ok()?.getattr("modules").ok()?.cast_into::<PyDict>().ok()?;
     let numpy = modules.get_item(intern!(py, "numpy")).ok()??;
-    let named = |name| {
-        numpy
-            .getattr(name)
-            .ok()?
-            .cast_into::<PyType>()
-            .ok()
-            .map(Bound::unbind)
-    };
+    let named = |name| numpy.getattr(name).ok()?.cast_into::<PyType>().ok().map(Bound::unbind);
     // A module that is still being imported lacks some of these; ask again next time.
     let types = NumpyTypes {
         ndarray: named("ndarray")?,
@@ -122,9 +109,7 @@ fn digest_scalar(scalar: &Bound<'_, PyAny>) -> PyResult<Option<u128>> {
     if !dtype.getattr(intern!(py, "type"))?.is(scalar.get_type()) {
         return Ok(None);
     }
-    let content = scalar
-        .call_method0(intern!(py, "tobytes"))?
-        .cast_into::<PyBytes>()?;
+    let content = scalar.call_method0(intern!(py, "tobytes"))?.cast_into::<PyBytes>()?;
     let mut bytes = Vec::new();
     atom::tag(&mut bytes, Tag::NumpyScalar);
     atom::length(&mut bytes, name.len());
@@ -173,12 +158,8 @@ fn update_in_c_order(
     let rows_at_once = (COPY_BYTES * rows / n_bytes).max(1);
     for start in (0..rows).step_by(rows_at_once) {
         let stop = rows.min(start + rows_at_once);
-        let part = array.get_item(pyo3::types::PySlice::new(
-            py,
-            start as isize,
-            stop as isize,
-            1,
-        ))?;
+        let part =
+            array.get_item(pyo3::types::PySlice::new(py, start as isize, stop as isize, 1))?;
         let copied = part.call_method1(intern!(py, "copy"), ("C",))?;
         update_contiguous(hasher, &copied, types)?;
     }

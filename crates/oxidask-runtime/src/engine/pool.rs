@@ -126,7 +126,8 @@ impl<T: Tasks> Pool<T> {
             self.idle.fetch_add(1, Ordering::SeqCst);
             let found = inner.runs.iter().rev().find(|run| run.waiting() > 0).map(Arc::clone);
             if found.is_none() {
-                inner = self.work.wait(inner).expect("nothing panics while the pool's lock is held");
+                inner =
+                    self.work.wait(inner).expect("nothing panics while the pool's lock is held");
             }
             self.idle.fetch_sub(1, Ordering::SeqCst);
             if found.is_some() {

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use oxidask_observe::Ring;
 use oxidask_protocol::{Attempt, NodeId, Record, RecordBody, SpanKind, TaskId, TaskState};
-use oxidask_scheduler::{Action, Event, Outbox, Outcome as End, SchedulerState, Settings, Submission};
+use oxidask_scheduler::{
+    Action, Event, Outbox, Outcome as End, SchedulerState, Settings, Submission,
+};
 
 use super::Tasks;
 
@@ -115,7 +117,11 @@ impl<T: Tasks> Run<T> {
             ring: records,
         };
         let begun = Instant::now();
-        inner.handle(Event::NodeJoined { node: HERE, threads, window: threads }, Duration::ZERO, None);
+        inner.handle(
+            Event::NodeJoined { node: HERE, threads, window: threads },
+            Duration::ZERO,
+            None,
+        );
         inner.handle(Event::GraphSubmitted(Box::new(submission)), begun.elapsed(), None);
         let waiting = AtomicUsize::new(inner.runnable.len());
         let (changed, helpers) = (Condvar::new(), AtomicUsize::new(0));
