@@ -1,6 +1,6 @@
 //! Makes visible what happened: records of a run, and drawings of task graphs. It cannot steer.
 //!
-//! - [`Ring`] keeps the newest records of a run, [`Progress`] counts what they tell.
+//! - [`Progress`] counts what records tell.
 //! - [`picture`]: a [`picture::TaskGraph`] goes in, a self-contained SVG comes out.
 
 pub mod collapse;
@@ -8,9 +8,7 @@ pub mod layout;
 pub mod palette;
 pub mod picture;
 mod progress;
-mod ring;
 pub mod svg;
 pub mod text;
 
-pub use progress::Progress;
-pub use ring::Ring;
+pub use progress::{GroupProgress, Progress};

@@ -1,19 +1,20 @@
 //! How far a run has come, from its records.
 
-use oxidask_protocol::{Record, RecordBody, TaskState};
+use oxidask_protocol::{Record, RecordBody};
 
-/// Counts of tasks by group. Records may be missing: counts in records are absolute, so the next
-/// record of a group makes it right again.
+/// Counts of tasks by group.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     groups: Vec<GroupProgress>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct GroupProgress {
-    tasks: u64,
-    finished: u64,
-    erred: u64,
+/// How far one group has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupProgress {
+    /// Tasks in it.
+    pub tasks: u32,
+    /// Tasks that returned.
+    pub finished: u32,
 }
 
 impl Progress {
@@ -21,15 +22,9 @@ impl Progress {
     pub fn add(&mut self, records: &[Record]) {
         for record in records {
             match record.body {
-                RecordBody::Group { group, tasks } => {
-                    self.group_mut(group.index()).tasks = u64::from(tasks);
-                }
-                RecordBody::Task { group, to, count, finished, .. } => {
-                    let entry = self.group_mut(group.index());
-                    entry.finished = u64::from(finished);
-                    if to == TaskState::Erred {
-                        entry.erred = u64::from(count);
-                    }
+                RecordBody::Group { group, tasks } => self.group_mut(group.index()).tasks = tasks,
+                RecordBody::Task { group, finished, .. } => {
+                    self.group_mut(group.index()).finished = finished;
                 }
                 RecordBody::Span { .. } | RecordBody::Node { .. } => {}
             }
@@ -44,23 +39,18 @@ impl Progress {
     }
 
     /// Tasks in all groups.
-    pub fn total(&self) -> u64 {
-        self.groups.iter().map(|group| group.tasks).sum()
+    pub fn tasks(&self) -> u64 {
+        self.groups.iter().map(|group| u64::from(group.tasks)).sum()
     }
 
-    /// Tasks that ran to their end, well or not.
-    pub fn done(&self) -> u64 {
-        (0..self.groups.len()).map(|group| self.done_of(group)).sum()
+    /// Tasks of all groups that returned.
+    pub fn finished(&self) -> u64 {
+        self.groups.iter().map(|group| u64::from(group.finished)).sum()
     }
 
-    /// Tasks in one group.
-    pub fn tasks_of(&self, group: usize) -> u64 {
-        self.groups.get(group).map_or(0, |group| group.tasks)
-    }
-
-    /// Tasks of one group that ran to their end, well or not.
-    pub fn done_of(&self, group: usize) -> u64 {
-        self.groups.get(group).map_or(0, |group| group.finished + group.erred)
+    /// The groups by their number.
+    pub fn groups(&self) -> &[GroupProgress] {
+        &self.groups
     }
 }
 
@@ -68,7 +58,7 @@ impl Progress {
 mod tests {
     use std::time::Duration;
 
-    use oxidask_protocol::{Cause, GroupId, NodeId, TaskId};
+    use oxidask_protocol::{Cause, GroupId, NodeId, TaskId, TaskState};
 
     use super::*;
 
@@ -92,8 +82,8 @@ mod tests {
         };
         let mut progress = Progress::default();
         progress.add(&[record(RecordBody::Group { group: GroupId(0), tasks: 10 }), finished(1)]);
-        assert_eq!((progress.done(), progress.total()), (1, 10));
+        assert_eq!((progress.finished(), progress.tasks()), (1, 10));
         progress.add(&[finished(7)]);
-        assert_eq!((progress.done(), progress.total()), (7, 10));
+        assert_eq!((progress.finished(), progress.tasks()), (7, 10));
     }
 }

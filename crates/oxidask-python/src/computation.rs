@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
 
 use oxidask_graph::order;
-use oxidask_observe::{Progress, Ring};
-use oxidask_protocol::Record;
+use oxidask_observe::Progress;
 use oxidask_runtime::engine::{Pool, Run, RunState, Tick};
 use oxidask_scheduler::Submission;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
@@ -20,8 +19,6 @@ use crate::tasks::{PythonTasks, forget_current_run, is_current_run_cancelled, is
 
 /// How long a wait lasts before somebody looks whether all is well.
 const TICK: Duration = Duration::from_millis(10);
-/// Records kept for a watcher that does not come.
-const RECORDS_KEPT: usize = 1 << 15;
 /// How long the end of the program waits for threads that have nothing to do.
 const FAREWELL: Duration = Duration::from_millis(300);
 
@@ -113,7 +110,6 @@ pub(crate) struct Computation {
     run: Arc<Run<PythonTasks>>,
     wanted: Vec<u32>,
     threads: usize,
-    progress: std::sync::Mutex<Progress>,
 }
 
 #[pymethods]
@@ -123,7 +119,7 @@ impl Computation {
         py: Python<'_>,
         tasks: Vec<Py<Delayed>>,
         threads: usize,
-        records: bool,
+        is_watched: bool,
     ) -> PyResult<Self> {
         if threads == 0 {
             return Err(PyValueError::new_err("num_workers: at least 1 thread is needed, not 0"));
@@ -131,8 +127,8 @@ impl Computation {
         let (graph, wanted) = collect(py, &tasks)?;
         let slots = u32::try_from(threads).unwrap_or(u32::MAX);
         let to_run = wanted.clone();
-        let run = py.detach(move || start(graph, to_run, slots, records));
-        Ok(Self { run: Arc::new(run), wanted, threads, progress: std::sync::Mutex::default() })
+        let run = py.detach(move || start(graph, to_run, slots, is_watched));
+        Ok(Self { run: Arc::new(run), wanted, threads })
     }
 
     /// Runs in the pool's threads and gives the results.
@@ -169,28 +165,23 @@ impl Computation {
         self.results(py, outcome)
     }
 
-    /// Tasks that are done, all tasks, and seconds since the computation began, from the records.
-    fn progress(&self) -> (u64, u64, f64) {
-        let mut records: Vec<Record> = Vec::new();
-        self.run.drain_records(&mut records);
-        let mut progress = self.progress.lock().expect("nothing panics while the lock is held");
-        progress.add(&records);
-        (progress.done(), progress.total(), self.run.elapsed().as_secs_f64())
+    /// Tasks that returned, all tasks, and seconds since the computation began, from the records.
+    fn progress(&self) -> PyResult<(u64, u64, f64)> {
+        let progress = self.watched_progress()?;
+        Ok((progress.finished(), progress.tasks(), self.run.elapsed().as_secs_f64()))
     }
 
-    /// The names of groups, tasks of each, and how many of them are done, from the records so far.
-    fn groups(&self, py: Python<'_>) -> PyResult<Vec<(String, u64, u64)>> {
+    /// Of each group its name, its tasks, and how many of them returned, from the records.
+    fn groups(&self, py: Python<'_>) -> PyResult<Vec<(String, u32, u32)>> {
         let names = self.run.tasks.graph.group_names(py)?;
-        let progress = self.progress.lock().expect("nothing panics while the lock is held");
-        let groups = names.into_iter().enumerate();
-        Ok(groups
-            .map(|(group, name)| (name, progress.tasks_of(group), progress.done_of(group)))
-            .collect())
+        let progress = self.watched_progress()?;
+        let groups = names.into_iter().zip(progress.groups());
+        Ok(groups.map(|(name, group)| (name, group.tasks, group.finished)).collect())
     }
 }
 
 /// Orders a graph and hands it to a scheduler.
-fn start(graph: PythonGraph, wanted: Vec<u32>, threads: u32, records: bool) -> Run<PythonTasks> {
+fn start(graph: PythonGraph, wanted: Vec<u32>, threads: u32, is_watched: bool) -> Run<PythonTasks> {
     let dependencies = graph.layer.dependencies();
     let order = order(dependencies, &dependencies.reversed())
         .expect("collected tasks stand behind their inputs, so there is no cycle");
@@ -202,11 +193,16 @@ fn start(graph: PythonGraph, wanted: Vec<u32>, threads: u32, records: bool) -> R
         retries: graph.retries.iter().copied().collect(),
         ..Submission::default()
     };
-    let ring = records.then(|| Ring::new(RECORDS_KEPT));
-    Run::new(PythonTasks::new(graph), submission, threads, ring)
+    Run::new(PythonTasks::new(graph), submission, threads, is_watched)
 }
 
 impl Computation {
+    fn watched_progress(&self) -> PyResult<Progress> {
+        self.run.watched_progress().ok_or_else(|| {
+            PyRuntimeError::new_err("the computation is not watched: make it with is_watched=True")
+        })
+    }
+
     /// Waits for the threads; Ctrl-C ends the wait within a few ticks.
     fn wait(&self, py: Python<'_>) -> PyResult<RunState> {
         let pool = pool();

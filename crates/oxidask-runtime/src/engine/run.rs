@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-use oxidask_observe::Ring;
-use oxidask_protocol::{Attempt, NodeId, Record, RecordBody, SpanKind, TaskId, TaskState};
+use oxidask_observe::Progress;
+use oxidask_protocol::{Attempt, NodeId, Record, RecordBody, SpanKind, TaskId};
 use oxidask_scheduler::{
     Action, Event, Outbox, Outcome as End, SchedulerState, Settings, Submission,
 };
@@ -93,14 +93,15 @@ struct Inner {
     /// Those of them that threads of the pool run.
     executing_in_pool: usize,
     completed: usize,
-    ring: Option<Ring>,
+    /// Fed with all records, if somebody watches.
+    watched: Option<Progress>,
 }
 
 impl<T: Tasks> Run<T> {
     /// Hands a graph to a scheduler of its own, with `threads` slots.
     ///
-    /// With `records`, what happens is kept for [`Run::drain_records`].
-    pub fn new(tasks: T, submission: Submission, threads: u32, records: Option<Ring>) -> Self {
+    /// If it is watched, records are counted for [`Run::watched_progress`].
+    pub fn new(tasks: T, submission: Submission, threads: u32, is_watched: bool) -> Self {
         let mut wanted: Vec<TaskId> = submission.wanted.iter().copied().map(TaskId).collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -114,7 +115,7 @@ impl<T: Tasks> Run<T> {
             executing: 0,
             executing_in_pool: 0,
             completed: 0,
-            ring: records,
+            watched: is_watched.then(Progress::default),
         };
         let begun = Instant::now();
         inner.handle(
@@ -194,7 +195,7 @@ impl<T: Tasks> Run<T> {
         inner.completed += 1;
         let now = self.begun.elapsed();
         let task = TaskId(assigned.task);
-        if inner.ring.is_some() {
+        if inner.watched.is_some() {
             let group = inner.scheduler.group_of(task);
             let kind = match outcome {
                 Outcome::Finished => SpanKind::Compute,
@@ -335,22 +336,9 @@ impl<T: Tasks> Run<T> {
         self.changed.notify_all();
     }
 
-    /// Moves the records since the last call into `into`; says how many were lost before.
-    pub fn drain_records(&self, into: &mut Vec<Record>) -> u64 {
-        self.lock().ring.as_mut().map_or(0, |ring| ring.drain(into))
-    }
-
-    /// How many tasks of each state there are.
-    pub fn counts(&self) -> [u32; TaskState::ALL.len()] {
-        let inner = self.lock();
-        let mut counts = [0; TaskState::ALL.len()];
-        for group in 0..inner.scheduler.next_group_id().0 {
-            for state in TaskState::ALL {
-                counts[state as usize] +=
-                    inner.scheduler.group_count(oxidask_protocol::GroupId(group), state);
-            }
-        }
-        counts
+    /// How far the groups have come, if the run is watched.
+    pub fn watched_progress(&self) -> Option<Progress> {
+        self.lock().watched.clone()
     }
 }
 
@@ -386,8 +374,8 @@ impl Inner {
                 }
             }
         }
-        if let Some(ring) = &mut self.ring {
-            ring.extend(&self.outbox.records);
+        if let Some(progress) = &mut self.watched {
+            progress.add(&self.outbox.records);
         }
         self.outbox.records.clear();
     }
