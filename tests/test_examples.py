@@ -1,3 +1,5 @@
+"""The examples run as a user runs them."""
+
 import os
 import subprocess
 import sys
@@ -32,7 +34,6 @@ def assert_is_svg(path):
 @pytest.fixture(scope="module")
 def structure_factor():
     """Load the example as a module."""
-    pytest.importorskip("pandas")
     path = EXAMPLES / "structure_factor.py"
     specification = util.spec_from_file_location("example_structure_factor", path)
     module = util.module_from_spec(specification)
@@ -51,7 +52,6 @@ def test_inc_sum_prints_the_sum_and_draws_its_graph(tmp_path):
 
 @pytest.mark.parametrize("kernel", ["blocks", "loop"])
 def test_structure_factor_agrees_with_its_plain_loop_and_draws(tmp_path, kernel):
-    pytest.importorskip("pandas")
     pytest.importorskip("matplotlib")
     printed = run_example(
         "structure_factor.py",
@@ -65,7 +65,6 @@ def test_structure_factor_agrees_with_its_plain_loop_and_draws(tmp_path, kernel)
 
 
 def test_structure_factor_says_which_argument_is_wrong():
-    pytest.importorskip("pandas")
     finished = subprocess.run(
         [sys.executable, str(EXAMPLES / "structure_factor.py"), "--n", "0"],
         capture_output=True,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oxidask_graph::order;
 use oxidask_observe::Progress;
-use oxidask_runtime::engine::{Pool, Run, RunState, Tick};
+use oxidask_runtime::engine::{Pool, Run, RunState, Tasks, Tick};
 use oxidask_scheduler::Submission;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::intern;
@@ -248,7 +248,10 @@ impl Computation {
         match outcome {
             Ok(RunState::Done) => {
                 let tasks = &self.run.tasks;
-                Ok(self.wanted.iter().map(|&task| tasks.result(py, task)).collect())
+                let results = self.wanted.iter().map(|&task| tasks.result(py, task)).collect();
+                // A thread may hold the run a moment longer; the results are the caller's alone.
+                tasks.release(&self.wanted);
+                Ok(results)
             }
             Ok(RunState::Failed { task }) => {
                 let error = self.run.tasks.take_error(task);
