@@ -750,6 +750,11 @@ def test_a_lazy_value_in_a_raw_graph_is_a_value_like_any_other(three):
     assert found.key == three.key
 
 
+def test_a_namedtuple_in_a_raw_graph_is_a_value_even_if_it_begins_with_a_function():
+    pair = Pair(inc, 1)
+    assert Delayed("b", {"b": pair}).compute() is pair
+
+
 def test_a_raw_graph_with_a_length_is_unpacked():
     first, second = Delayed("p", {"p": (divmod, 17, 5)}, length=2)
     assert compute(first, second) == (3, 2)
