@@ -312,6 +312,14 @@ def test_a_container_without_lazy_parts_is_passed_by_reference():
     assert delayed(lambda x: x)(plain).compute() is plain
 
 
+@pytest.mark.parametrize("values", [[], [1, 2], [[1], "a"], [(1, [None])]])
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_an_iterator_without_lazy_parts_keeps_what_it_gives(kind, values):
+    assert delayed(list)(iter(kind(values))).compute() == values
+    (left,) = compute(iter(kind(values)))
+    assert list(left) == values
+
+
 def test_a_very_deep_container_is_searched(three):
     deep = three
     for _ in range(50_000):
