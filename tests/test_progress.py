@@ -1,6 +1,11 @@
 """The progress bar: what it prints, when, and that it never outlives its computation."""
 
+import contextlib
+import fcntl
 import io
+import os
+import struct
+import termios
 import threading
 
 import pytest
@@ -16,6 +21,16 @@ class Terminal(io.StringIO):
 
 def inc(i):
     return i + 1
+
+
+class Fake:
+    """A computation that goes as it is told; its last state lasts."""
+
+    def __init__(self, *states):
+        self.states = list(states)
+
+    def progress(self):
+        return self.states.pop(0) if len(self.states) > 1 else self.states[0]
 
 
 def total():
@@ -117,3 +132,110 @@ def test_counts_are_right_though_records_were_dropped():
 def test_impossible_settings_are_refused(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         ProgressBar(**arguments)
+
+
+def test_a_shorter_line_wipes_out_a_longer_one():
+    drawn = threading.Event()
+
+    class Watch(Terminal):
+        def write(self, text):
+            drawn.set()
+            return super().write(text)
+
+    out = Watch()
+    with ProgressBar(width=4, dt=0.01, out=out), _active.watch(Fake((1, 2, 3599), (1, 2, 3600))):
+        assert drawn.wait(30)
+    first, second = out.getvalue().split("\r")[1:3]
+    assert first == "[##  ] |  50% | 1/2 tasks | 59 min 59 s"
+    assert second.rstrip("\n") == "[##  ] |  50% | 1/2 tasks | 1 h 00 min "
+
+
+@pytest.fixture
+def narrow_terminal():
+    """A terminal of 60 columns, and what was written to it."""
+    leader, follower = os.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    with os.fdopen(follower, "w") as out, os.fdopen(leader, "rb", buffering=0) as reader:
+        yield out, reader
+
+
+def test_a_line_fits_into_the_terminal(narrow_terminal):
+    out, reader = narrow_terminal
+    with ProgressBar(out=out), _active.watch(Fake((30_001, 30_001, 61))):
+        pass
+    line = reader.read(200).decode().strip("\r\n")
+    assert len(line) == 59
+    assert line.startswith("[###")
+    assert line.endswith("###] | 100% | 30001/30001 tasks | 1 min 01 s")
+
+
+def test_the_end_is_printed_where_the_beginning_was():
+    beginning, end = io.StringIO(), io.StringIO()
+    with ProgressBar(), contextlib.ExitStack() as stdout:
+        with contextlib.redirect_stdout(beginning):
+            watched = _active.watch(Fake((1, 1, 1.0)))
+            watched.__enter__()
+        stdout.enter_context(contextlib.redirect_stdout(end))
+        watched.__exit__(None, None, None)
+    assert beginning.getvalue().count("100%") == 1
+    assert end.getvalue() == ""
+
+
+def test_a_file_needs_write_only():
+    class Log:
+        text = ""
+
+        def write(self, text):
+            self.text += text
+
+    out = Log()
+    with ProgressBar(out=out):
+        total().compute()
+    assert out.text.endswith("\n")
+
+
+def test_without_a_standard_output_nothing_is_shown(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    with ProgressBar():
+        assert total().compute() == 55
+
+
+def test_a_bar_whose_file_failed_shows_the_next_computation():
+    class Full(io.StringIO):
+        is_full = True
+
+        def write(self, text):
+            if self.is_full:
+                raise OSError("no space left on device")
+            return super().write(text)
+
+    out = Full()
+    other = io.StringIO()
+    with ProgressBar(out=other), ProgressBar(out=out):
+        with pytest.raises(OSError, match="no space left"):
+            total().compute()
+        out.is_full = False
+        total().compute()
+    assert out.getvalue().count("100%") == 1
+    assert other.getvalue().count("\n") == 2
+
+
+def test_computations_of_two_threads_are_shown_one_at_a_time():
+    out = io.StringIO()
+    first_runs, second_ended = threading.Event(), threading.Event()
+
+    def first():
+        first_runs.set()
+        assert second_ended.wait(30)
+
+    with ProgressBar(out=out):
+        thread = threading.Thread(target=delayed(first)().compute)
+        thread.start()
+        assert first_runs.wait(30)
+        assert total().compute(scheduler="sync") == 55
+        assert out.getvalue() == ""
+        second_ended.set()
+        thread.join()
+        assert "1/1 tasks" in out.getvalue()
+        total().compute()
+    assert out.getvalue().count("\n") == 2

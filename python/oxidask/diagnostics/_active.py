@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Protocol
 
 
@@ -32,17 +34,25 @@ def is_watched() -> bool:
 
 @contextlib.contextmanager
 def watch(computation: Watched) -> Iterator[None]:
-    """Tell everybody who watches that a computation begins, and how it ends."""
-    told = list(watchers)
-    if not told:
+    """Tell everybody who watches that a computation begins, and how it ends.
+
+    Whoever was told of the beginning is told of the end, though another one raised.
+    """
+    if not watchers:
         yield
         return
-    for watcher in told:
-        watcher._begin(computation)
-    failed = True
-    try:
+    with contextlib.ExitStack() as ends:
+        for watcher in list(watchers):
+            watcher._begin(computation)
+            ends.push(functools.partial(_tell_end, watcher, computation))
         yield
-        failed = False
-    finally:
-        for watcher in reversed(told):
-            watcher._end(computation, failed)
+
+
+def _tell_end(
+    watcher: Watcher,
+    computation: Watched,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    traceback: TracebackType | None,
+) -> None:
+    watcher._end(computation, failed=kind is not None)

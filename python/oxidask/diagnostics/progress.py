@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from types import TracebackType
@@ -57,9 +58,7 @@ class ProgressBar:
         self._dt = dt
         self._out = out
         self._lock = threading.Lock()
-        self._shown: Watched | None = None
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._line: _Line | None = None
 
     def register(self) -> None:
         """Show the bar for all computations from now on.
@@ -103,47 +102,91 @@ class ProgressBar:
         self.unregister()
 
     def _begin(self, computation: Watched) -> None:
-        with self._lock:
-            if self._shown is not None:
-                return
-            self._shown = computation
         out = self._out if self._out is not None else sys.stdout
+        if out is None:  # Python was started without a standard output.
+            return
+        with self._lock:
+            if self._line is None:
+                line = _Line(computation, out, self._minimum, self._width)
+                line.start(self._dt)
+                self._line = line
+
+    def _end(self, computation: Watched, failed: bool) -> None:
+        with self._lock:
+            line = self._line
+        if line is None or line.computation is not computation:
+            return
+        try:
+            line.finish(failed)
+        finally:
+            # Also when the file was closed, or Ctrl-C came: the next computation is shown again.
+            self._line = None
+
+
+class _Line:
+    """The line of one computation: drawn again and again in a terminal, once anywhere else."""
+
+    def __init__(self, computation: Watched, out: TextIO, minimum: float, width: int) -> None:
+        self.computation = computation
+        self._out = out
+        self._minimum = minimum
+        self._width = width
+        self._is_terminal = _is_terminal(out)
+        self._drawn = 0
         self._stop = threading.Event()
-        if out.isatty():
+        self._thread: threading.Thread | None = None
+
+    def start(self, dt: float) -> None:
+        if self._is_terminal:
             self._thread = threading.Thread(
-                target=self._draw_until_stopped,
-                args=(computation, out, self._stop),
-                name="oxidask-progress",
-                daemon=True,
+                target=self._draw_until_stopped, args=(dt,), name="oxidask-progress", daemon=True
             )
             self._thread.start()
 
-    def _end(self, computation: Watched, failed: bool) -> None:
-        if self._shown is not computation:
-            return
+    def finish(self, failed: bool) -> None:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-            self._thread = None
-        out = self._out if self._out is not None else sys.stdout
-        done, total, seconds = computation.progress()
-        if seconds >= self._minimum:
-            start = "\r" if out.isatty() else ""
-            ending = "  (stopped by an error)" if failed else ""
-            out.write(f"{start}{self._line(done, total, seconds)}{ending}\n")
-            out.flush()
-        with self._lock:
-            self._shown = None
+        self._draw("  (stopped by an error)\n" if failed else "\n")
 
-    def _draw_until_stopped(self, computation: Watched, out: TextIO, stop: threading.Event) -> None:
-        while not stop.wait(self._dt):
-            done, total, seconds = computation.progress()
-            if seconds >= self._minimum:
-                out.write(f"\r{self._line(done, total, seconds)}")
-                out.flush()
+    def _draw_until_stopped(self, dt: float) -> None:
+        while not self._stop.wait(dt):
+            self._draw("")
 
-    def _line(self, done: int, total: int, seconds: float) -> str:
+    def _draw(self, ending: str) -> None:
+        done, total, seconds = self.computation.progress()
+        if seconds < self._minimum:
+            return
+        text = self._text(done, total, seconds)
+        if self._is_terminal:
+            # Spaces wipe out the rest of a longer line: an hour is shorter than 59 minutes.
+            text, self._drawn = f"\r{text.ljust(self._drawn)}", len(text)
+        self._out.write(text + ending)
+        flush = getattr(self._out, "flush", None)
+        if flush is not None:
+            flush()
+
+    def _text(self, done: int, total: int, seconds: float) -> str:
         share = done / total if total else 1.0
-        filled = int(self._width * share)
-        bar = "#" * filled + " " * (self._width - filled)
-        return f"[{bar}] | {int(100 * share):3d}% | {done}/{total} tasks | {_format_time(seconds)}"
+        counts = f" | {int(100 * share):3d}% | {done}/{total} tasks | {_format_time(seconds)}"
+        width = self._width
+        columns = _columns(self._out) if self._is_terminal else 0
+        if columns:
+            # A line that the terminal breaks in two could not be drawn over.
+            width = max(1, min(width, columns - len(counts) - len("[]") - 1))
+        filled = int(width * share)
+        return f"[{'#' * filled}{' ' * (width - filled)}]{counts}"
+
+
+def _is_terminal(out: TextIO) -> bool:
+    """Say whether lines can be drawn over; what only has `write` is no terminal."""
+    isatty = getattr(out, "isatty", None)
+    return isatty is not None and isatty()
+
+
+def _columns(out: TextIO) -> int:
+    """Return how many characters a line of the terminal has, or 0 if it does not say."""
+    try:
+        return os.get_terminal_size(out.fileno()).columns
+    except (AttributeError, OSError, ValueError):
+        return 0
