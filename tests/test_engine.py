@@ -376,6 +376,35 @@ def test_fifty_interrupts_at_any_moment_never_spoil_a_later_computation():
     assert run_script(script) == "50\n"
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_ctrl_c_while_the_engine_starts_its_threads_is_not_lost(number):
+    script = """
+        import os, signal, sys, threading
+        from oxidask import compute, delayed
+
+        start = threading.Thread.start
+        left = int(sys.argv[1])
+
+        def start_and_interrupt(self):
+            global left
+            start(self)
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(1000):
+                    pass
+
+        threading.Thread.start = start_and_interrupt
+        try:
+            compute(*[delayed(abs)(-i) for i in range(10)], num_workers=3)
+        except KeyboardInterrupt:
+            print("interrupted")
+        gate = threading.Barrier(3, timeout=60)
+        print(sorted(compute(*[delayed(gate.wait)() for _ in range(3)], num_workers=3)))
+    """
+    assert run_script(script, number) == "interrupted\n[0, 1, 2]\n"
+
+
 STUBBORN = """
     import os, signal, sys, threading, time
     from oxidask import compute, delayed
