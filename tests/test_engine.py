@@ -209,7 +209,7 @@ def test_exceptions_that_are_no_errors_come_out_too(scheduler, kind):
 
 def test_stop_iteration_comes_out_as_it_is():
     with pytest.raises(StopIteration):
-        delayed(next)(iter(())).compute()
+        delayed(lambda: next(iter(())))().compute()
 
 
 def test_a_keyboard_interrupt_that_a_task_raises_comes_out():
