@@ -83,3 +83,11 @@ def test_the_guide_has_blocks_with_expected_output():
     for name in ("start", "delayed"):
         blocks = blocks_of(ROOT / "docs" / "guide" / f"{name}.md")
         assert sum(expected is not None for _, _, expected in blocks) > 5
+
+
+def test_the_glossary_explains_each_state_of_a_task():
+    glossary = (ROOT / "docs" / "guide" / "glossary.md").read_text(encoding="utf-8")
+    states = (ROOT / "crates" / "oxidask-protocol" / "src" / "state.rs").read_text(encoding="utf-8")
+    names = re.findall(r'Self::\w+ => "([\w-]+)"', states)
+    assert len(names) == 8
+    assert [name for name in names if f"| **{name}** |" not in glossary] == []
