@@ -227,11 +227,11 @@ class _NormalizeToken:
         Examples
         --------
         >>> from oxidask.tokenize import normalize_token
-        >>> @normalize_token.register_lazy("decimal")
-        ... def register_decimal():
-        ...     import decimal
+        >>> @normalize_token.register_lazy("a_package_that_may_come")
+        ... def register_its_types():
+        ...     from a_package_that_may_come import Thing
         ...
-        ...     normalize_token.register(decimal.Decimal, str)
+        ...     normalize_token.register(Thing, lambda thing: thing.name)
         """
         if func is None:
 

@@ -166,7 +166,7 @@ mod tests {
         edges.append_shifted(&Edges::from_rows([vec![], vec![0]]), 2);
         assert_eq!(
             edges.rows().map(<[u32]>::to_vec).collect::<Vec<_>>(),
-            [vec![], vec![0], vec![1], vec![2, 0]]
+            [vec![], vec![0], vec![], vec![2]]
         );
     }
 }

@@ -56,14 +56,12 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use oxidask_protocol::{Cause, GroupId, NodeId, TaskId, TaskState};
 
     use super::*;
 
     fn record(body: RecordBody) -> Record {
-        Record { at: Duration::ZERO, body }
+        Record { at_ns: 0, body }
     }
 
     #[test]

@@ -3,15 +3,13 @@
 //! A record is at most 48 bytes, so that a ring of them has a known size and writing one costs
 //! nanoseconds. Names and texts travel apart; a record holds ids.
 
-use std::time::Duration;
-
 use crate::{Attempt, GroupId, NodeId, TaskId, TaskState};
 
 /// One thing that happened.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Record {
-    /// When, since the run began.
-    pub at: Duration,
+    /// When: nanoseconds since the run began.
+    pub at_ns: u64,
     /// What.
     pub body: RecordBody,
 }
@@ -58,8 +56,8 @@ pub enum RecordBody {
         attempt: Attempt,
         /// Thread of the node, counted from 0.
         thread: u32,
-        /// How long. The record's time is its end.
-        duration: Duration,
+        /// How long, in nanoseconds. The record's time is its end.
+        duration_ns: u64,
     },
     /// A node came or went.
     Node {

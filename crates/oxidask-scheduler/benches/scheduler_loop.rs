@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p oxidask-scheduler`. Each graph is submitted and then run on one node of two
 //! threads that finishes tasks in the order in which it got them; ordering the graph is timed apart.
+#![expect(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
 
 use std::collections::VecDeque;
 use std::hint::black_box;

@@ -1099,7 +1099,7 @@ impl SchedulerState {
     }
 
     fn record(&self, body: RecordBody, outbox: &mut Outbox) {
-        outbox.records.push(Record { at: self.now, body });
+        outbox.records.push(Record { at_ns: self.now.as_nanos() as u64, body });
     }
 }
 

@@ -8,6 +8,8 @@
 
 mod pool;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use pool::{Pool, Tick};
 pub use run::{Assigned, CLIENT, Next, Outcome, Run, RunState};

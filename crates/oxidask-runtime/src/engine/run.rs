@@ -202,8 +202,9 @@ impl<T: Tasks> Run<T> {
                 Outcome::Failed => SpanKind::Failed,
             };
             let attempt = assigned.attempt;
-            let body = RecordBody::Span { kind, task, group, attempt, thread, duration };
-            inner.outbox.records.push(Record { at: now, body });
+            let duration_ns = duration.as_nanos() as u64;
+            let body = RecordBody::Span { kind, task, group, attempt, thread, duration_ns };
+            inner.outbox.records.push(Record { at_ns: now.as_nanos() as u64, body });
         }
         let (node, attempt) = (HERE, assigned.attempt);
         let event = match outcome {

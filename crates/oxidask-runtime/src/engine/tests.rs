@@ -1,0 +1,193 @@
+//! The engine with tasks that are Rust: what Python tasks rely on.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+use oxidask_graph::{Edges, order};
+use oxidask_scheduler::Submission;
+
+use super::{Outcome, Pool, Run, RunState, Tasks};
+
+/// Each task adds one to the sum of its inputs; `failing` fails; at `meeting`, two tasks meet.
+struct Sums {
+    dependencies: Edges,
+    results: Vec<AtomicU64>,
+    is_kept: Vec<AtomicBool>,
+    live: AtomicUsize,
+    most_live: AtomicUsize,
+    failing: Option<u32>,
+    meeting: Option<Barrier>,
+}
+
+impl Sums {
+    fn new(rows: &[Vec<u32>]) -> Self {
+        Self {
+            dependencies: Edges::from_rows(rows),
+            results: rows.iter().map(|_| AtomicU64::new(0)).collect(),
+            is_kept: rows.iter().map(|_| AtomicBool::new(false)).collect(),
+            live: AtomicUsize::new(0),
+            most_live: AtomicUsize::new(0),
+            failing: None,
+            meeting: None,
+        }
+    }
+
+    fn run(self, wanted: &[u32], threads: u32) -> Arc<Run<Self>> {
+        let dependencies = self.dependencies.clone();
+        let rank = order(&dependencies, &dependencies.reversed()).expect("no cycle").rank;
+        let groups = vec![0; rank.len()];
+        let wanted = wanted.to_vec();
+        let submission = Submission { dependencies, rank, groups, wanted, ..Submission::default() };
+        Arc::new(Run::new(self, submission, threads, true))
+    }
+}
+
+impl Tasks for Sums {
+    fn execute(&self, _run: &Run<Self>, task: u32) -> Outcome {
+        if self.failing == Some(task) {
+            return Outcome::Failed;
+        }
+        if let Some(meeting) = &self.meeting {
+            meeting.wait();
+        }
+        let mut sum = 1;
+        for &input in self.dependencies.row(task) {
+            assert!(self.is_kept[input as usize].load(Ordering::SeqCst), "an input was released");
+            sum += self.results[input as usize].load(Ordering::SeqCst);
+        }
+        self.results[task as usize].store(sum, Ordering::SeqCst);
+        assert!(!self.is_kept[task as usize].swap(true, Ordering::SeqCst), "a task ran twice");
+        let live = self.live.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_live.fetch_max(live, Ordering::SeqCst);
+        Outcome::Finished
+    }
+
+    fn release(&self, tasks: &[u32]) {
+        for &task in tasks {
+            if self.is_kept[task as usize].swap(false, Ordering::SeqCst) {
+                self.live.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    }
+
+    fn while_waiting<R: Send>(wait: impl FnOnce() -> R + Send) -> R {
+        wait()
+    }
+}
+
+/// A pool of so many threads, stopped and joined at the end.
+fn with_pool(threads: usize, body: impl FnOnce(&Arc<Pool<Sums>>)) {
+    let pool: Arc<Pool<Sums>> = Arc::default();
+    assert_eq!(pool.threads_to_start(threads), threads);
+    let handles: Vec<_> = (0..threads)
+        .map(|_| {
+            let pool = Arc::clone(&pool);
+            std::thread::spawn(move || pool.serve())
+        })
+        .collect();
+    body(&pool);
+    pool.stop();
+    assert_eq!(pool.join(Duration::from_secs(60)), 0);
+    for handle in handles {
+        handle.join().expect("a thread of the pool does not panic");
+    }
+}
+
+fn wait_for(run: &Run<Sums>) -> RunState {
+    loop {
+        let state = run.wait(Duration::from_secs(1));
+        if state != RunState::Running {
+            return state;
+        }
+    }
+}
+
+/// A binary tree over `leaves`, the root last.
+fn tree(leaves: u32) -> Vec<Vec<u32>> {
+    let mut rows: Vec<Vec<u32>> = vec![vec![]; leaves as usize];
+    let mut level: Vec<u32> = (0..leaves).collect();
+    while level.len() > 1 {
+        level = level
+            .chunks(2)
+            .map(|pair| {
+                rows.push(pair.to_vec());
+                rows.len() as u32 - 1
+            })
+            .collect();
+    }
+    rows
+}
+
+#[test]
+fn a_tree_is_summed_by_three_threads_with_few_results_alive() {
+    with_pool(3, |pool| {
+        let rows = tree(1 << 12);
+        let root = rows.len() as u32 - 1;
+        let run = Sums::new(&rows).run(&[root], 3);
+        pool.add(Arc::clone(&run));
+        assert_eq!(wait_for(&run), RunState::Done);
+        assert_eq!(run.tasks.results[root as usize].load(Ordering::SeqCst), rows.len() as u64);
+        let most = run.tasks.most_live.load(Ordering::SeqCst);
+        assert!(most <= 3 * 14, "{most} results were alive at once");
+        let progress = run.watched_progress().expect("it is watched");
+        assert_eq!((progress.finished(), progress.tasks()), (rows.len() as u64, rows.len() as u64));
+        assert!(pool.remove(&run).is_some());
+    });
+}
+
+#[test]
+fn a_client_runs_everything_by_itself_if_there_is_no_pool() {
+    let rows = tree(256);
+    let root = rows.len() as u32 - 1;
+    let run = Sums::new(&rows).run(&[root], 1);
+    let tick = Duration::from_secs(60);
+    let state = run.help(tick, || unreachable!("one slot"), || Ok::<_, ()>(()));
+    assert_eq!(state, Ok(RunState::Done));
+}
+
+#[test]
+fn a_failure_ends_the_run_and_starts_nothing_more() {
+    let mut sums = Sums::new(&[vec![], vec![], vec![0, 1], vec![]]);
+    sums.failing = Some(0);
+    let run = sums.run(&[2, 3], 1);
+    assert!(!run.work(0, || ()));
+    assert_eq!(run.state(), RunState::Failed { task: 0 });
+    assert_eq!(run.progress(), (1, 0));
+    assert_eq!(run.tasks.live.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_cancelled_run_releases_everything_and_starts_nothing() {
+    let run = Sums::new(&[vec![], vec![0]]).run(&[1], 2);
+    run.cancel();
+    assert_eq!(run.state(), RunState::Cancelled);
+    assert_eq!(run.waiting(), 0);
+    assert_eq!(run.take(0).assigned, None);
+}
+
+#[test]
+fn a_thread_that_is_stuck_in_an_abandoned_run_is_replaced() {
+    with_pool(1, |pool| {
+        let mut sums = Sums::new(&[vec![]]);
+        sums.meeting = Some(Barrier::new(2));
+        let run = sums.run(&[0], 1);
+        pool.add(Arc::clone(&run));
+        while run.progress().1 == 0 {
+            std::thread::yield_now();
+        }
+        run.cancel();
+        assert!(pool.remove(&run).is_some());
+        // Its only thread is stuck, so another one is due; it serves the next run.
+        assert_eq!(pool.threads_to_start(1), 1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| pool.serve());
+            let next = Sums::new(&[vec![], vec![0]]).run(&[1], 1);
+            pool.add(Arc::clone(&next));
+            assert_eq!(wait_for(&next), RunState::Done);
+            // The stuck one comes back, and leaves.
+            run.tasks.meeting.as_ref().expect("set above").wait();
+            pool.stop();
+        });
+    });
+}
