@@ -331,7 +331,7 @@ fn parts_of_object<'py>(
 }
 
 /// An iterator over a builtin container as such a container, for looking through it uses it up.
-fn without_iterator<'py>(value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn without_iterator(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     let py = value.py();
     let name = value.get_type().name()?;
     let container = match name.to_cow()?.as_ref() {

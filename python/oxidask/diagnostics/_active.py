@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from types import TracebackType
 from typing import Protocol
 
 
@@ -30,19 +29,26 @@ def is_watched() -> bool:
     return bool(watchers)
 
 
-@contextlib.contextmanager
-def watch(computation: Watched) -> Iterator[None]:
-    """Tell everybody who watches that a computation begins, and how it ends."""
-    told = list(watchers)
-    if not told:
-        yield
-        return
-    for watcher in told:
-        watcher._begin(computation)
-    failed = True
-    try:
-        yield
-        failed = False
-    finally:
-        for watcher in reversed(told):
-            watcher._end(computation, failed)
+class watch:
+    """Tell everybody who watches that a computation begins, and how it ends.
+
+    A class and no generator: `contextlib` sets attributes of exceptions that pass, which exceptions
+    of users may refuse.
+    """
+
+    def __init__(self, computation: Watched) -> None:
+        self._computation = computation
+        self._told = list(watchers)
+
+    def __enter__(self) -> None:
+        for watcher in self._told:
+            watcher._begin(self._computation)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for watcher in reversed(self._told):
+            watcher._end(self._computation, kind is not None)
