@@ -1,6 +1,7 @@
 """The engine under load: errors, interrupts, threads, forks, memory, and how programs end."""
 
 import contextvars
+import dataclasses
 import gc
 import operator
 import os
@@ -161,18 +162,26 @@ def test_an_error_in_a_nested_computation_comes_out_through_both():
     assert names[-1] == "innermost"
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_the_same_error_raised_again_does_not_grow_without_bound(scheduler):
-    error = ValueError("one object")
+@dataclasses.dataclass(frozen=True)
+class FrozenError(Exception):
+    code: int
 
+
+class ErrorWithoutNotes(Exception):
+    def add_note(self, note):
+        raise TypeError("no notes here")
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("error", [FrozenError(5), ErrorWithoutNotes(5)])
+def test_an_error_that_takes_no_note_comes_out_without_one(scheduler, error):
     @delayed
     def raises():
         raise error
 
-    for _ in range(3):
-        with pytest.raises(ValueError, match="one object"):
-            raises().compute(scheduler=scheduler)
-    assert raises is not None
+    with pytest.raises(BaseException) as caught:  # noqa: PT011  the object itself is compared
+        raises().compute(scheduler=scheduler)
+    assert caught.value is error
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
@@ -200,7 +209,7 @@ def test_exceptions_that_are_no_errors_come_out_too(scheduler, kind):
 
 def test_stop_iteration_comes_out_as_it_is():
     with pytest.raises(StopIteration):
-        delayed(next)(iter(())).compute()
+        delayed(lambda: next(iter(())))().compute()
 
 
 def test_a_keyboard_interrupt_that_a_task_raises_comes_out():
@@ -286,12 +295,10 @@ INTERRUPT = """
     scheduler = sys.argv[2]
     threading.Thread(target=interrupt).start()
     later = []
-    note = delayed(later.append)
     first = delayed(function)()
+    after = [delayed(lambda x, i: later.append(i))(first, i) for i in range(10)]
     try:
-        compute(first, *[note(i, dask_key_name=f"n{i}") for i in range(0)],
-                *[delayed(lambda x, i: later.append(i))(first, i) for i in range(10)],
-                scheduler=scheduler)
+        compute(first, after, scheduler=scheduler)
     except KeyboardInterrupt as error:
         print("notes", error.__notes__)
     else:
@@ -309,7 +316,7 @@ INTERRUPT = """
 def test_ctrl_c_ends_a_computation_and_the_next_one_works(task, scheduler):
     lines = run_script(INTERRUPT, task, scheduler).splitlines()
     assert lines[0].startswith("notes ")
-    assert "interrupted after" in lines[0] or scheduler == "sync"
+    assert ("interrupted after" if scheduler == "threads" else "MainThread") in lines[0]
     if task != "sleep":
         assert lines.pop(1) == "ended True"
     assert lines[1:] == ["True", "190", "later []"]
@@ -369,12 +376,98 @@ def test_fifty_interrupts_at_any_moment_never_spoil_a_later_computation():
     assert run_script(script) == "50\n"
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_ctrl_c_while_the_engine_starts_its_threads_is_not_lost(number):
+    script = """
+        import os, signal, sys, threading
+        from oxidask import compute, delayed
+
+        start = threading.Thread.start
+        left = int(sys.argv[1])
+
+        def start_and_interrupt(self):
+            global left
+            start(self)
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(1000):
+                    pass
+
+        threading.Thread.start = start_and_interrupt
+        try:
+            compute(*[delayed(abs)(-i) for i in range(10)], num_workers=3)
+        except KeyboardInterrupt:
+            print("interrupted")
+        gate = threading.Barrier(3, timeout=60)
+        print(sorted(compute(*[delayed(gate.wait)() for _ in range(3)], num_workers=3)))
+    """
+    assert run_script(script, number) == "interrupted\n[0, 1, 2]\n"
+
+
+STUBBORN = """
+    import os, signal, sys, threading, time
+    from oxidask import compute, delayed
+
+    started = threading.Event()
+
+    def swallows():
+        started.set()
+        while True:
+            try:
+                while True:
+                    pass
+            except BaseException:
+                pass
+
+    def sleeps():
+        started.set()
+        time.sleep(1000)
+
+    def interrupt():
+        started.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    function = {"swallows": swallows, "sleeps": sleeps}[sys.argv[1]]
+    for _ in range(3):
+        started.clear()
+        threading.Thread(target=interrupt).start()
+        try:
+            compute(*[delayed(function)() for _ in range(4)])
+        except KeyboardInterrupt:
+            print("interrupted", compute([delayed(abs)(-i) for i in range(5)]))
+"""
+
+
+@pytest.mark.parametrize("task", ["swallows", "sleeps"])
+def test_tasks_that_do_not_stop_do_not_hold_up_the_next_computation(task):
+    assert run_script(STUBBORN, task) == 3 * "interrupted ([0, 1, 2, 3, 4],)\n"
+
+
 # ---- Nested and concurrent computations ----
 
 
 @pytest.mark.parametrize("options", [{"num_workers": 1}, {"num_workers": 2}, {"scheduler": "sync"}])
 def test_nested_computations_go_deep_with_few_workers(options):
     assert fib(12).compute(**options) == 144
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_nested_computations_without_end_are_a_recursion_error(scheduler):
+    script = """
+        import sys
+        from oxidask import delayed
+
+        def nested(n):
+            return delayed(nested)(n + 1).compute(scheduler=sys.argv[1])
+
+        try:
+            nested(0)
+        except RecursionError:
+            print("RecursionError")
+        print(delayed(abs)(-1).compute())
+    """
+    assert run_script(script, scheduler) == "RecursionError\n1\n"
 
 
 def test_a_nested_computation_may_choose_its_own_scheduler():
@@ -463,17 +556,22 @@ def test_the_pool_is_kept_between_computations():
 
 
 def test_values_of_threading_local_survive_from_task_to_task():
-    local = threading.local()
+    script = """
+        import threading
+        from oxidask import compute, delayed
 
-    def count(i):
-        local.seen = getattr(local, "seen", 0) + 1
-        return local.seen
+        local = threading.local()
 
-    first = max(compute(*[delayed(count)(i) for i in range(50)], num_workers=1))
-    again = max(compute(*[delayed(count)(i) for i in range(50)], num_workers=1))
-    assert first >= 1
-    assert again >= 50 / (os.cpu_count() or 1) / 4
-    assert first + again > 50
+        def count():
+            local.seen = getattr(local, "seen", 0) + 1
+            return local.seen
+
+        found = []
+        for _ in range(4):
+            found += compute(*[delayed(count)() for _ in range(25)], num_workers=1)
+        print(sorted(found) == list(range(1, 101)))
+    """
+    assert run_script(script) == "True\n"
 
 
 def test_context_variables_that_a_task_sets_are_not_seen_by_the_caller():
@@ -484,12 +582,9 @@ def test_context_variables_that_a_task_sets_are_not_seen_by_the_caller():
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_importing_modules_inside_tasks_does_not_hang(scheduler):
-    tasks = [delayed(__import__)(name) for name in ("json", "wave", "colorsys", "this_one")[:3]]
-    assert [module.__name__ for module in compute(*tasks, scheduler=scheduler)] == [
-        "json",
-        "wave",
-        "colorsys",
-    ]
+    names = ["json", "wave", "colorsys", "calendar"]
+    modules = compute(*[delayed(__import__)(name) for name in names], scheduler=scheduler)
+    assert [module.__name__ for module in modules] == names
 
 
 def test_a_debugger_sees_the_frames_of_tasks_in_the_calling_thread():
@@ -587,9 +682,7 @@ def test_a_fork_inside_a_task_can_compute():
 
         print(compute(*[delayed(forks)(i) for i in range(6)]), total())
     """
-    assert run_script(script) == "((0, 0, 0, 0, 0, 0), 4950)\n".replace("((", "(").replace(
-        "), 4950)", ") 4950"
-    )
+    assert run_script(script) == "(0, 0, 0, 0, 0, 0) 4950\n"
 
 
 @needs_fork
@@ -714,6 +807,23 @@ def test_a_cycle_through_a_lazy_value_is_collected(scheduler):
     reference = weakref.ref(big)
     del big
     assert becomes_true(lambda: gc.collect() >= 0 and reference() is None)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_result_may_compute_while_it_is_dropped(scheduler):
+    done = []
+
+    class Last:
+        def __del__(self):
+            done.append(delayed(sum)([delayed(inc)(1), delayed(inc)(2)]).compute())
+
+    last = delayed(lambda: Last())()
+    for _ in range(10):
+        last = delayed(lambda *inputs: Last())(last, Last())
+    assert delayed(lambda x: 5)(last).compute(scheduler=scheduler) == 5
+    del last
+    assert becomes_true(lambda: len(done) == 21)
+    assert done == [5] * 21
 
 
 def test_a_cycle_through_a_list_and_a_persisted_value_is_collected():

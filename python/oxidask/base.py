@@ -100,7 +100,7 @@ def compute(
     unpacked = Unpacked(args, traverse, _concrete_value_of)
     tasks = unpacked.tasks
     if not tasks:
-        return args
+        return tuple(unpacked.repack([]))
     run = _scheduler_of(scheduler, kwargs)
     if optimize_graph:
         tasks = _optimized(tasks)
@@ -147,7 +147,7 @@ def persist(
     unpacked = Unpacked(args, traverse, persisted_value_of)
     tasks = unpacked.tasks
     if not tasks:
-        return args
+        return tuple(unpacked.repack([]))
     run = _scheduler_of(scheduler, kwargs)
     values = run(_optimized(tasks) if optimize_graph else tasks)
     is_collection = {id(task) for task in rebuilt}
@@ -191,7 +191,7 @@ def optimize(*args: Any, traverse: bool = True, **kwargs: Any) -> tuple[Any, ...
     unpacked = Unpacked(args, traverse, _concrete_value_of)
     tasks = unpacked.tasks
     if not tasks:
-        return args
+        return tuple(unpacked.repack([]))
     result: tuple[Any, ...] = unpacked.repack(_optimized(tasks))
     return result
 

@@ -187,9 +187,14 @@ impl<'py> CallBuilder<'py> {
     ) -> PyResult<()> {
         if is_atom(&value) {
             self.push_literal(value);
-        } else if let Ok(task) = value.cast::<Delayed>() {
+            return Ok(());
+        }
+        if let Ok(task) = value.cast::<Delayed>() {
             self.push_dependency(task);
-        } else if let Some((kind, parts)) = parts_of(self.py, &value)? {
+            return Ok(());
+        }
+        let value = without_iterator(value)?;
+        if let Some((kind, parts)) = parts_of(self.py, &value)? {
             if parts.iter().all(is_atom) {
                 self.push_literal(value);
                 return Ok(());
@@ -289,7 +294,7 @@ fn called_with<'py>(
     (OpKind::Call(1), vec![function, argument])
 }
 
-/// The parts of a dataclass instance, a namedtuple, or an iterator over a builtin container.
+/// The parts of a dataclass instance or a namedtuple.
 fn parts_of_object<'py>(
     py: Python<'py>,
     value: &Bound<'py, PyAny>,
@@ -322,17 +327,20 @@ fn parts_of_object<'py>(
         let rebuild = rebuild_dataclass(py)?.bind(py).clone();
         return Ok(Some((OpKind::Call(2), vec![rebuild, kind.into_any(), values.into_any()])));
     }
-    let name = kind.name()?;
+    Ok(None)
+}
+
+/// An iterator over a builtin container as such a container, for looking through it uses it up.
+fn without_iterator(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    let py = value.py();
+    let name = value.get_type().name()?;
     let container = match name.to_cow()?.as_ref() {
-        "list_iterator" => Some(py.get_type::<PyList>()),
-        "tuple_iterator" => Some(py.get_type::<PyTuple>()),
-        "set_iterator" => Some(py.get_type::<PySet>()),
-        _ => None,
+        "list_iterator" => py.get_type::<PyList>(),
+        "tuple_iterator" => py.get_type::<PyTuple>(),
+        "set_iterator" => py.get_type::<PySet>(),
+        _ => return Ok(value),
     };
-    match container {
-        Some(container) => parts_of(py, &container.call1((value,))?),
-        None => Ok(None),
-    }
+    container.call1((value,))
 }
 
 fn rebuild_dataclass(py: Python<'_>) -> PyResult<&Py<PyAny>> {

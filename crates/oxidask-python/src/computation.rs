@@ -88,8 +88,9 @@ fn start_threads(py: Python<'_>, count: usize) -> PyResult<()> {
             .and_then(|module| module.call_method0(intern!(py, "start")));
         if let Err(error) = thread {
             let running = pool().threads_not_started(count - started);
-            // With fewer threads the work is done later; with none it never would be.
-            if running == 0 {
+            // Where the system gives no more threads, fewer do the work; with none it would never be
+            // done. Anything else, such as Ctrl-C, is not ours to swallow.
+            if running == 0 || !error.is_instance_of::<PyRuntimeError>(py) {
                 return Err(error);
             }
             break;

@@ -205,7 +205,7 @@ impl<'py> RawGraph<'py> {
                 }
                 Work::Value(value) => value,
             };
-            if let Ok(tuple) = value.cast::<PyTuple>()
+            if let Ok(tuple) = value.cast_exact::<PyTuple>()
                 && tuple.get_item(0).is_ok_and(|first| first.is_callable())
             {
                 work.push(Work::Step(OpKind::Call(tuple.len() as u32 - 1)));

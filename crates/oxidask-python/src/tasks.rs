@@ -118,7 +118,9 @@ fn explain(py: Python<'_>, node: &crate::delayed::Delayed, error: PyErr) -> PyEr
     let explained = (|| {
         // The user's frames; the exception object does not know them yet on CPython 3.11.
         if let Some(traceback) = error.traceback(py) {
-            error.value(py).setattr(intern!(py, "__traceback__"), traceback)?;
+            // SAFETY: both are live objects of the types that their names say; unlike setting the
+            // attribute, this works for exceptions that refuse attributes.
+            unsafe { ffi::PyException_SetTraceback(error.value(py).as_ptr(), traceback.as_ptr()) };
         }
         let origin = match &node.origin {
             None => None,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol
 
@@ -32,27 +29,40 @@ def is_watched() -> bool:
     return bool(watchers)
 
 
-@contextlib.contextmanager
-def watch(computation: Watched) -> Iterator[None]:
+class watch:
     """Tell everybody who watches that a computation begins, and how it ends.
 
-    Whoever was told of the beginning is told of the end, though another one raised.
+    A class and no generator: `contextlib` sets attributes of exceptions that pass, which exceptions
+    of users may refuse.
     """
-    if not watchers:
-        yield
-        return
-    with contextlib.ExitStack() as ends:
-        for watcher in list(watchers):
-            watcher._begin(computation)
-            ends.push(functools.partial(_tell_end, watcher, computation))
-        yield
 
+    def __init__(self, computation: Watched) -> None:
+        self._computation = computation
+        self._watchers = list(watchers)
+        self._told: list[Watcher] = []
 
-def _tell_end(
-    watcher: Watcher,
-    computation: Watched,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    traceback: TracebackType | None,
-) -> None:
-    watcher._end(computation, failed=kind is not None)
+    def __enter__(self) -> None:
+        try:
+            for watcher in self._watchers:
+                watcher._begin(self._computation)
+                self._told.append(watcher)
+        except BaseException:
+            self._tell_end(failed=True)
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._tell_end(failed=kind is not None)
+
+    def _tell_end(self, failed: bool) -> None:
+        # Whoever was told of the beginning is told of the end, though another one raises.
+        while self._told:
+            try:
+                self._told.pop()._end(self._computation, failed)
+            except BaseException:
+                self._tell_end(failed)
+                raise

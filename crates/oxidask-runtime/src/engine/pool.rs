@@ -58,7 +58,7 @@ impl<T: Tasks> Pool<T> {
         if inner.stopping {
             return 0;
         }
-        let useful = inner.threads - self.stuck.load(Ordering::SeqCst);
+        let useful = inner.threads.saturating_sub(self.stuck.load(Ordering::SeqCst));
         let missing = wanted.saturating_sub(useful);
         inner.threads += missing;
         missing
@@ -85,7 +85,7 @@ impl<T: Tasks> Pool<T> {
     /// So many threads could not be started; says how many there are.
     pub fn threads_not_started(&self, count: usize) -> usize {
         let mut inner = self.lock();
-        inner.threads -= count;
+        inner.threads = inner.threads.saturating_sub(count);
         inner.threads
     }
 
@@ -103,15 +103,14 @@ impl<T: Tasks> Pool<T> {
         };
         while let Some(run) = T::while_waiting(|| self.next_run()) {
             if run.work(thread, || self.wake_one()) {
-                let mut inner = self.lock();
                 self.stuck.fetch_sub(1, Ordering::SeqCst);
-                inner.threads -= 1;
-                drop(inner);
-                self.left.notify_all();
-                return;
+                break;
             }
         }
-        self.lock().threads -= 1;
+        // A thread whose start was interrupted may have been counted as not started.
+        let mut inner = self.lock();
+        inner.threads = inner.threads.saturating_sub(1);
+        drop(inner);
         self.left.notify_all();
     }
 
