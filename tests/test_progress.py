@@ -7,10 +7,11 @@ import os
 import struct
 import termios
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from oxidask import delayed
+from oxidask import base, delayed
 from oxidask.diagnostics import ProgressBar, _active
 
 
@@ -31,6 +32,10 @@ class Fake:
 
     def progress(self):
         return self.states.pop(0) if len(self.states) > 1 else self.states[0]
+
+
+def watch(computation):
+    return _active.watch(computation, list(_active.watchers))
 
 
 def total():
@@ -99,7 +104,7 @@ def test_registered_bars_show_all_computations_until_unregistered(capsys):
     assert capsys.readouterr().out.count("100%") == 2
     with pytest.raises(ValueError, match="not registered"):
         bar.unregister()
-    assert not _active.is_watched()
+    assert not _active.watchers
 
 
 def test_a_nested_computation_does_not_disturb_the_bar():
@@ -143,7 +148,7 @@ def test_a_shorter_line_wipes_out_a_longer_one():
             return super().write(text)
 
     out = Watch()
-    with ProgressBar(width=4, dt=0.01, out=out), _active.watch(Fake((1, 2, 3599), (1, 2, 3600))):
+    with ProgressBar(width=4, dt=0.01, out=out), watch(Fake((1, 2, 3599), (1, 2, 3600))):
         assert drawn.wait(30)
     first, second = out.getvalue().split("\r")[1:3]
     assert first == "[##  ] |  50% | 1/2 tasks | 59 min 59 s"
@@ -161,7 +166,7 @@ def narrow_terminal():
 
 def test_a_line_fits_into_the_terminal(narrow_terminal):
     out, reader = narrow_terminal
-    with ProgressBar(out=out), _active.watch(Fake((30_001, 30_001, 61))):
+    with ProgressBar(out=out), watch(Fake((30_001, 30_001, 61))):
         pass
     line = reader.read(200).decode().strip("\r\n")
     assert len(line) == 59
@@ -173,7 +178,7 @@ def test_the_end_is_printed_where_the_beginning_was():
     beginning, end = io.StringIO(), io.StringIO()
     with ProgressBar(), contextlib.ExitStack() as stdout:
         with contextlib.redirect_stdout(beginning):
-            watched = _active.watch(Fake((1, 1, 1.0)))
+            watched = watch(Fake((1, 1, 1.0)))
             watched.__enter__()
         stdout.enter_context(contextlib.redirect_stdout(end))
         watched.__exit__(None, None, None)
@@ -239,3 +244,23 @@ def test_computations_of_two_threads_are_shown_one_at_a_time():
         assert "1/1 tasks" in out.getvalue()
         total().compute()
     assert out.getvalue().count("\n") == 2
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "sync", "pool"])
+def test_a_bar_that_comes_while_a_graph_is_collected_does_not_disturb(monkeypatch, scheduler):
+    out = io.StringIO()
+    bar = ProgressBar(out=out)
+    make = base.Computation
+
+    def make_slowly(*args):
+        computation = make(*args)
+        bar.register()  # As another thread could.
+        return computation
+
+    monkeypatch.setattr(base, "Computation", make_slowly)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            assert total().compute(scheduler=pool if scheduler == "pool" else scheduler) == 55
+        finally:
+            bar.unregister()
+    assert out.getvalue() == ""

@@ -426,9 +426,11 @@ def _scheduler_of(scheduler: Any, kwargs: dict[str, Any]) -> _Run:
 
 def _run(tasks: list[Delayed], mode: str, num_workers: int | None, pool: Any) -> list[Any]:
     """Compute tasks in the engine of this process."""
+    # Whoever begins to watch while the graph is collected sees the next computation.
+    watchers = list(_active.watchers)
     if mode == "sync":
-        computation = Computation(tasks, 1, _active.is_watched())
-        with _active.watch(computation):
+        computation = Computation(tasks, 1, bool(watchers))
+        with _active.watch(computation, watchers):
             return computation.run_here()
     if pool is None:
         pool = config.get("pool", None)
@@ -436,17 +438,17 @@ def _run(tasks: list[Delayed], mode: str, num_workers: int | None, pool: Any) ->
         num_workers = config.get("num_workers", None)
     if pool is not None:
         threads = num_workers or _size_of(pool)
-        computation = Computation(tasks, threads, _active.is_watched())
+        computation = Computation(tasks, threads, bool(watchers))
         submit = getattr(pool, "submit", None) or pool.apply_async
-        with _active.watch(computation):
+        with _active.watch(computation, watchers):
             for _ in range(threads):
                 submit(computation.lend_thread)
             return computation.run_in_lent_threads()
     threads = num_workers if num_workers is not None else _core.cpu_count()
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"num_workers={threads!r}: the number of threads is an int from 1")
-    computation = Computation(tasks, threads, _active.is_watched())
-    with _active.watch(computation):
+    computation = Computation(tasks, threads, bool(watchers))
+    with _active.watch(computation, watchers):
         return computation.run_in_threads()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
 
@@ -21,24 +22,21 @@ class Watcher(Protocol):
     def _end(self, computation: Watched, failed: bool) -> None: ...
 
 
+#: Those who watch now. What a computation records is settled when it is made, so whoever makes one
+#: takes a copy of this list before.
 watchers: list[Watcher] = []
 
 
-def is_watched() -> bool:
-    """Return whether anybody needs records."""
-    return bool(watchers)
-
-
 class watch:
-    """Tell everybody who watches that a computation begins, and how it ends.
+    """Tell watchers that a computation begins, and how it ends.
 
     A class and no generator: `contextlib` sets attributes of exceptions that pass, which exceptions
     of users may refuse.
     """
 
-    def __init__(self, computation: Watched) -> None:
+    def __init__(self, computation: Watched, watchers: Sequence[Watcher]) -> None:
         self._computation = computation
-        self._watchers = list(watchers)
+        self._watchers = watchers
         self._told: list[Watcher] = []
 
     def __enter__(self) -> None:
