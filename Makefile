@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 build: $(VENV)/.installed ## build the extension module into .venv (release profile)
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --release
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --release >/dev/null
 
 demo: build ## run the examples: inc/sum, and S(k) of hydrogen on real data
 	$(BIN)/python examples/inc_sum.py

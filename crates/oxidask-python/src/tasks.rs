@@ -140,8 +140,13 @@ fn explain(py: Python<'_>, node: &crate::delayed::Delayed, error: PyErr) -> PyEr
             origin,
         ))
     })();
-    // An exception that cannot be annotated is still the exception.
-    explained.map_or(error, PyErr::from_value)
+    match explained {
+        Ok(explained) => PyErr::from_value(explained),
+        // Ctrl-C came just now.
+        Err(interrupt) if interrupt.is_instance_of::<PyKeyboardInterrupt>(py) => interrupt,
+        // An exception that cannot be annotated is still the exception.
+        Err(_) => error,
+    }
 }
 
 impl Tasks for PythonTasks {
