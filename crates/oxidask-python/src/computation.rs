@@ -171,14 +171,6 @@ impl Computation {
         let progress = self.watched_progress()?;
         Ok((progress.finished(), progress.tasks(), self.run.elapsed().as_secs_f64()))
     }
-
-    /// Of each group its name, its tasks, and how many of them returned, from the records.
-    fn groups(&self, py: Python<'_>) -> PyResult<Vec<(String, u32, u32)>> {
-        let names = self.run.tasks.graph.group_names(py)?;
-        let progress = self.watched_progress()?;
-        let groups = names.into_iter().zip(progress.groups());
-        Ok(groups.map(|(name, group)| (name, group.tasks, group.finished)).collect())
-    }
 }
 
 /// Orders a graph and hands it to a scheduler.

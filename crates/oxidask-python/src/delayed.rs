@@ -789,7 +789,6 @@ impl Delayed {
     }
 
     fn __dir__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get_type().call_method0(intern!(slf.py(), "mro"))?;
         slf.py()
             .import(intern!(slf.py(), "oxidask._names"))?
             .call_method1("public_names", (slf.get_type(),))

@@ -170,9 +170,4 @@ impl<T: Tasks> Pool<T> {
             .expect("nothing panics while the pool's lock is held");
         inner.threads
     }
-
-    /// The runs that are being computed.
-    pub fn runs(&self) -> Vec<Arc<Run<T>>> {
-        self.lock().runs.clone()
-    }
 }
