@@ -1,0 +1,90 @@
+//! What to run first: finish what frees memory, few results alive.
+//!
+//! No order is best for all graphs, and to find the best one is NP-complete (R. Sethi, "Complete
+//! register allocation problems", SIAM Journal on Computing 4, 1975). A depth-first walk ([`walk`])
+//! is best for trees and near it for most graphs that people write. Where it keeps many more results
+//! alive than any order must, a second walk that has learnt from the first, and two sweeps
+//! ([`sweep`]) that follow what frees most, are tried too, and the best of the four is taken.
+
+mod sequence;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use sequence::Sequence;
+use sweep::{Ties, sweep};
+use walk::{room_needed, topological_order, walk};
+
+use crate::Edges;
+
+/// For each task, its place in the order: the smallest runs first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Place of each task; a permutation of `0..tasks`.
+    pub rank: Vec<u32>,
+}
+
+impl Order {
+    /// The tasks in the order in which they run.
+    pub fn tasks(&self) -> Vec<u32> {
+        let mut tasks = vec![0; self.rank.len()];
+        for (task, &rank) in self.rank.iter().enumerate() {
+            tasks[rank as usize] = task as u32;
+        }
+        tasks
+    }
+}
+
+/// Orders the tasks of a graph; `None` if it has a cycle.
+///
+/// `dependents` is `dependencies.reversed()`, which the caller usually has. Takes time and memory
+/// proportional to tasks and edges, but for sorting the inputs of each task.
+pub fn order(dependencies: &Edges, dependents: &Edges) -> Option<Order> {
+    let topological = topological_order(dependencies, dependents)?;
+    let outputs: Vec<u32> =
+        (0..dependencies.len() as u32).filter(|&task| dependents.row(task).is_empty()).collect();
+    let enough = enough_results(dependencies, outputs.len());
+    let start = || Sequence::new(dependencies, dependents);
+
+    let room = room_needed(dependencies, &topological, |_, _| true);
+    let (mut best, visited_for) = walk(start(), &outputs, &room);
+    if best.peak() > enough {
+        // Where results are shared, the first walk tells which task makes which input ready.
+        let room = room_needed(dependencies, &topological, |input, reader| {
+            visited_for[input as usize] == reader
+        });
+        let (second, _) = walk(start(), &outputs, &room);
+        best = better(best, second);
+    }
+    for ties in [Ties::OldestFirst, Ties::NewestFirst] {
+        if best.peak() > enough
+            && let Some(other) = sweep(start(), ties, best.peak())
+        {
+            best = better(best, other);
+        }
+    }
+    Some(Order { rank: best.into_rank() })
+}
+
+fn better<'a>(one: Sequence<'a>, other: Sequence<'a>) -> Sequence<'a> {
+    if other.peak() < one.peak() { other } else { one }
+}
+
+/// So many live results are no reason to look for a better order: no order has fewer than the
+/// largest task needs, or than there are outputs, and reducing by a tree adds some for each level.
+fn enough_results(dependencies: &Edges, outputs: usize) -> usize {
+    let largest = dependencies.rows().map(|row| row.len() + 1).max().unwrap_or(0);
+    largest.max(outputs) + dependencies.len().max(1).ilog2() as usize
+}
+
+/// The largest number of results alive at once when the tasks run one by one in this order.
+///
+/// A result dies when its last reader ran; those without reader stay.
+pub fn peak_live_results(dependencies: &Edges, dependents: &Edges, order: &Order) -> usize {
+    let mut sequence = Sequence::new(dependencies, dependents);
+    for task in order.tasks() {
+        sequence.emit(task, |_, _| ());
+    }
+    sequence.peak()
+}
