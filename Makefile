@@ -38,9 +38,10 @@ test-python: build ## tests of the Python package
 test-slow: build ## tests that take minutes
 	$(BIN)/python -m pytest -m slow --doctest-modules python tests
 
-lint: build ## formatting, clippy, ruff, mypy, and the stub of the extension module
+lint: build ## formatting, clippy, rustdoc, ruff, mypy, and the stub of the extension module
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets --profile checked -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --quiet --no-deps --workspace
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
@@ -53,6 +54,7 @@ fmt: $(VENV)/.installed ## format everything
 
 bench: build ## measure what the README claims (needs an idle machine; peers: pip install --group bench)
 	cargo bench --quiet -p oxidask-scheduler --bench scheduler_loop
+	cargo bench --quiet -p oxidask --bench closures
 	for name in delayed_overhead grid_memory two_threads import_time exit_status; do $(BIN)/python benches/$$name.py || exit 1; done
 
 docs: build ## run every code block of the documentation

@@ -43,6 +43,25 @@ impl Edges {
         self.targets.len()
     }
 
+    /// The rows of `kept` only, in which those tasks are numbered anew from 0.
+    ///
+    /// `kept` rises, and holds all tasks that its own rows name, as [`cull`](crate::cull()) gives it.
+    #[must_use]
+    pub fn restricted_to(&self, kept: &[u32]) -> Self {
+        let mut number = vec![0; self.len()];
+        for (new, &old) in kept.iter().enumerate() {
+            number[old as usize] = new as u32;
+        }
+        let mut builder = EdgesBuilder::default();
+        for &old in kept {
+            for &target in self.row(old) {
+                builder.push_target(number[target as usize]);
+            }
+            builder.end_row();
+        }
+        builder.finish()
+    }
+
     /// The tasks that `task` is tied to.
     pub fn row(&self, task: u32) -> &[u32] {
         let task = task as usize;

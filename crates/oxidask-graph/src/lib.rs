@@ -7,7 +7,7 @@
 //! - [`Edges`]: for each task the tasks it is tied to, in compressed rows.
 //! - [`Explicit`]: a layer in which each task is written out, with its argument template.
 //! - [`Op`] and [`Template`]: how a call's arguments are put together, as a postfix program.
-//! - [`cull`], [`fuse_linear`], [`order`]: what to leave out, what to join, what to run first.
+//! - [`cull()`], [`fuse_linear`], [`order()`]: what to leave out, what to join, what to run first.
 
 mod cull;
 mod edges;

@@ -1,10 +1,10 @@
 //! What to run first: finish what frees memory, few results alive.
 //!
 //! No order is best for all graphs, and to find the best one is NP-complete (R. Sethi, "Complete
-//! register allocation problems", SIAM Journal on Computing 4, 1975). A depth-first walk ([`walk`])
+//! register allocation problems", SIAM Journal on Computing 4, 1975). A depth-first walk ([`mod@walk`])
 //! is best for trees and near it for most graphs that people write. Where it keeps many more results
 //! alive than any order must, a second walk that has learnt from the first, and two sweeps
-//! ([`sweep`]) that follow what frees most, are tried too, and the best of the four is taken.
+//! ([`mod@sweep`]) that follow what frees most, are tried too, and the best of the four is taken.
 
 mod sequence;
 mod sweep;

@@ -1,6 +1,6 @@
 //! Places the nodes of a directed acyclic graph in layers and routes its edges between them.
 //!
-//! The steps are those of Sugiyama, one file each: [`layers`] gives each node a layer,
+//! The steps are those of Sugiyama, one file each: [`mod@layers`] gives each node a layer,
 //! [`proper`] cuts long edges at each layer they pass, [`crossings`] orders each layer,
 //! [`coordinates`] moves the nodes sideways. A very wide layer may become two [`rows`]. Each connected component is laid out alone.
 //!
