@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from oxidask import base, delayed
-from oxidask.diagnostics import ProgressBar, _active
+from oxidask import callbacks, delayed
+from oxidask.callbacks import Callback
+from oxidask.diagnostics import ProgressBar
 
 
 class Terminal(io.StringIO):
@@ -34,8 +35,15 @@ class Fake:
         return self.states.pop(0) if len(self.states) > 1 else self.states[0]
 
 
+@contextlib.contextmanager
 def watch(computation):
-    return _active.watch(computation, list(_active.watchers))
+    """Tell the active bars of a computation that is none."""
+    bars = list(Callback.active)
+    for bar in bars:
+        bar._begin(computation)
+    yield
+    for bar in bars:
+        bar._end(computation, failed=False)
 
 
 def total():
@@ -102,9 +110,9 @@ def test_registered_bars_show_all_computations_until_unregistered(capsys):
     bar.unregister()
     total().compute()
     assert capsys.readouterr().out.count("100%") == 2
-    with pytest.raises(ValueError, match="not registered"):
+    with pytest.raises(KeyError, match="not registered"):
         bar.unregister()
-    assert not _active.watchers
+    assert not Callback.active
 
 
 def test_a_nested_computation_does_not_disturb_the_bar():
@@ -250,15 +258,15 @@ def test_computations_of_two_threads_are_shown_one_at_a_time():
 def test_a_bar_that_comes_while_a_graph_is_collected_does_not_disturb(monkeypatch, scheduler):
     out = io.StringIO()
     bar = ProgressBar(out=out)
-    make = base.Computation
+    make = callbacks.Computation
 
     def make_slowly(*args):
         computation = make(*args)
         bar.register()  # As another thread could.
         return computation
 
-    monkeypatch.setattr(base, "Computation", make_slowly)
-    with ThreadPoolExecutor(1) as pool:
+    monkeypatch.setattr(callbacks, "Computation", make_slowly)
+    with ThreadPoolExecutor(1) as pool, Callback():
         try:
             assert total().compute(scheduler=pool if scheduler == "pool" else scheduler) == 55
         finally:

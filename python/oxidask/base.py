@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
 from oxidask import _core, _rebuild, config
 from oxidask._core import Computation, Delayed, Unpacked
-from oxidask.diagnostics import _active
+from oxidask.callbacks import Callback
+from oxidask.callbacks import run as run_with_callbacks
 
 __all__ = [
     "annotate",
@@ -76,7 +77,8 @@ def compute(
         An old name of `scheduler`: raises TypeError.
     **kwargs
         ``num_workers``: how many threads take part, by default all cores; ``pool``: a thread pool
-        to use instead of ours. Others go to a scheduler that is a function.
+        to use instead of ours; ``callbacks``: a list of callbacks to tell instead of those that are
+        active. Others go to a scheduler that is a function.
 
     Returns
     -------
@@ -413,7 +415,8 @@ def _scheduler_of(scheduler: Any, kwargs: dict[str, Any]) -> _Run:
         mode = _mode_of(scheduler)
         num_workers = kwargs.get("num_workers")
         pool = kwargs.get("pool")
-        return lambda tasks: _run(tasks, mode, num_workers, pool)
+        callbacks = kwargs.get("callbacks")
+        return lambda tasks: _run(tasks, mode, num_workers, pool, callbacks)
     if callable(scheduler):
 
         def run_by_get(tasks: list[Delayed]) -> list[Any]:
@@ -421,35 +424,49 @@ def _scheduler_of(scheduler: Any, kwargs: dict[str, Any]) -> _Run:
 
         return run_by_get
     _size_of(scheduler)
-    return lambda tasks: _run(tasks, "threads", kwargs.get("num_workers"), scheduler)
+    return lambda tasks: _run(
+        tasks, "threads", kwargs.get("num_workers"), scheduler, kwargs.get("callbacks")
+    )
 
 
-def _run(tasks: list[Delayed], mode: str, num_workers: int | None, pool: Any) -> list[Any]:
+def _run(
+    tasks: list[Delayed],
+    mode: str,
+    num_workers: int | None,
+    pool: Any,
+    callbacks: Iterable[Any] | None = None,
+) -> list[Any]:
     """Compute tasks in the engine of this process."""
-    # Whoever begins to watch while the graph is collected sees the next computation.
-    watchers = list(_active.watchers)
+    threads, go = _threads_and_way(mode, num_workers, pool)
+    if callbacks is None and not Callback.active:
+        return go(Computation(tasks, threads, "nothing"))
+    return run_with_callbacks(tasks, threads, go, callbacks)
+
+
+def _threads_and_way(
+    mode: str, num_workers: int | None, pool: Any
+) -> tuple[int, Callable[[Computation], list[Any]]]:
+    """Return how many threads take part, and a function that runs a computation."""
     if mode == "sync":
-        computation = Computation(tasks, 1, bool(watchers))
-        with _active.watch(computation, watchers):
-            return computation.run_here()
+        return 1, Computation.run_here
     if pool is None:
         pool = config.get("pool", None)
     if num_workers is None:
         num_workers = config.get("num_workers", None)
     if pool is not None:
         threads = num_workers or _size_of(pool)
-        computation = Computation(tasks, threads, bool(watchers))
         submit = getattr(pool, "submit", None) or pool.apply_async
-        with _active.watch(computation, watchers):
+
+        def run_in_pool(computation: Computation) -> list[Any]:
             for _ in range(threads):
                 submit(computation.lend_thread)
             return computation.run_in_lent_threads()
+
+        return threads, run_in_pool
     threads = num_workers if num_workers is not None else _core.cpu_count()
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"num_workers={threads!r}: the number of threads is an int from 1")
-    computation = Computation(tasks, threads, bool(watchers))
-    with _active.watch(computation, watchers):
-        return computation.run_in_threads()
+    return threads, Computation.run_in_threads
 
 
 def _size_of(pool: Any) -> int:
@@ -474,6 +491,7 @@ def _get(
     mode: str,
     num_workers: int | None = None,
     pool: Any = None,
+    callbacks: Iterable[Any] | None = None,
     **kwargs: Any,
 ) -> Any:
     """Compute keys, or nested lists of keys, of a graph that is a mapping."""
@@ -487,7 +505,8 @@ def _get(
             tasks[part] = None  # type: ignore[assignment]
     for key, task in zip(tasks, _core.tasks_of_graph(list(tasks), dsk), strict=True):
         tasks[key] = task
-    values = dict(zip(tasks, _run(list(tasks.values()), mode, num_workers, pool), strict=True))
+    results = _run(list(tasks.values()), mode, num_workers, pool, callbacks)
+    values = dict(zip(tasks, results, strict=True))
 
     def nested(part: Any) -> Any:
         return tuple(nested(one) for one in part) if isinstance(part, list) else values[part]

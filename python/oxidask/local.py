@@ -20,7 +20,8 @@ def get_sync(dsk: Mapping[Any, Any], keys: Any, **kwargs: Any) -> Any:
     keys : key or nested list of keys
         What to compute.
     **kwargs
-        Taken for compatibility; schedulers have different ones.
+        ``callbacks``: a list of callbacks to tell instead of those that are active. Others are
+        taken for compatibility; schedulers have different ones.
 
     Returns
     -------
@@ -33,4 +34,4 @@ def get_sync(dsk: Mapping[Any, Any], keys: Any, **kwargs: Any) -> Any:
     >>> get_sync({"x": 1, "y": (add, "x", 10)}, "y")
     11
     """
-    return _get(dsk, keys, "sync")
+    return _get(dsk, keys, "sync", callbacks=kwargs.get("callbacks"))

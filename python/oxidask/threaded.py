@@ -33,7 +33,8 @@ def get(
     pool : concurrent.futures.ThreadPoolExecutor or multiprocessing.pool.ThreadPool, optional
         Threads to use instead of our own.
     **kwargs
-        Taken for compatibility; schedulers have different ones.
+        ``callbacks``: a list of callbacks to tell instead of those that are active. Others are
+        taken for compatibility; schedulers have different ones.
 
     Returns
     -------
@@ -51,4 +52,6 @@ def get(
             "threaded.get(cache=): a cache of results is not supported; persist() what is to be "
             "kept and use it in the graph"
         )
-    return _get(dsk, keys, "threads", num_workers=num_workers, pool=pool)
+    return _get(
+        dsk, keys, "threads", num_workers=num_workers, pool=pool, callbacks=kwargs.get("callbacks")
+    )

@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use oxidask_graph::order;
 use oxidask_observe::Progress;
-use oxidask_runtime::engine::{Pool, Run, RunState, Tasks, Tick};
+use oxidask_protocol::{Record, RecordBody, SpanKind};
+use oxidask_runtime::engine::{Pool, Run, RunState, Tasks, Tick, Watching};
 use oxidask_scheduler::Submission;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::callbacks::{Callbacks, is_inside_callback};
 use crate::delayed::Delayed;
 use crate::graph::{PythonGraph, collect};
+use crate::graph_view::GraphView;
+use crate::task_states::TaskStates;
 use crate::tasks::{PythonTasks, forget_current_run, is_current_run_cancelled, is_inside_task};
 
 /// How long a wait lasts before somebody looks whether all is well.
@@ -120,28 +124,67 @@ impl Computation {
         py: Python<'_>,
         tasks: Vec<Py<Delayed>>,
         threads: usize,
-        is_watched: bool,
+        watching: &str,
     ) -> PyResult<Self> {
         if threads == 0 {
             return Err(PyValueError::new_err("num_workers: at least 1 thread is needed, not 0"));
         }
+        let watching = match watching {
+            "nothing" => Watching::Nothing,
+            "counts" => Watching::Counts,
+            "spans" => Watching::Spans,
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "Computation: {other:?} cannot be watched; say nothing, counts or spans"
+                )));
+            }
+        };
         let (graph, wanted) = collect(py, &tasks)?;
         let slots = u32::try_from(threads).unwrap_or(u32::MAX);
         let to_run = wanted.clone();
-        let run = py.detach(move || start(graph, to_run, slots, is_watched));
+        let run = py.detach(move || start(graph, to_run, slots, watching));
         Ok(Self { run: Arc::new(run), wanted, threads })
+    }
+
+    /// The graph as a mapping.
+    #[getter]
+    fn graph(&self) -> GraphView {
+        GraphView::of(Arc::clone(&self.run.tasks.graph))
+    }
+
+    /// Where its tasks stand, as callbacks see it; nothing has run.
+    fn task_states(&self, py: Python<'_>) -> PyResult<TaskStates> {
+        let graph = &self.run.tasks.graph;
+        TaskStates::new(py, Arc::clone(graph), self.run.ranks(graph.len() as u32), &self.wanted)
+    }
+
+    /// Has functions called for each task, in the thread that runs the computation: `pretask(key,
+    /// graph, state)` and `posttask(key, result, graph, state, thread)`. Call it before running.
+    fn tell(
+        &self,
+        pretask: Vec<Py<PyAny>>,
+        posttask: Vec<Py<PyAny>>,
+        graph: Py<PyAny>,
+        state: Py<PyAny>,
+        states: Py<TaskStates>,
+    ) {
+        self.run
+            .tasks
+            .callbacks
+            .get_or_init(|| Callbacks::new(pretask, posttask, graph, state, states));
     }
 
     /// Runs in the pool's threads and gives the results.
     fn run_in_threads(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        self.call_back_here();
         let pool = pool();
         if self.run.waiting() > 0 {
             start_threads(py, pool.threads_to_start(self.threads))?;
         }
         pool.add(Arc::clone(&self.run));
-        let outcome = if is_inside_task() || pool.is_stopping() {
+        let outcome = if is_nested() || pool.is_stopping() {
             // The thread lends itself, so that nested computations cannot starve each other.
-            self.help(py)
+            self.help(py, true)
         } else {
             self.wait(py)
         };
@@ -151,19 +194,41 @@ impl Computation {
 
     /// Runs in the calling thread and gives the results.
     fn run_here(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
-        let outcome = self.help(py);
+        self.call_back_here();
+        let outcome = self.help(py, true);
         self.results(py, outcome)
     }
 
     /// Takes part in running, until the computation is over; for threads of a user's own pool.
     fn lend_thread(&self, py: Python<'_>) {
-        drop(self.help(py));
+        drop(self.help(py, false));
     }
 
     /// Waits for threads that were lent by a user's own pool, and gives the results.
     fn run_in_lent_threads(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
-        let outcome = self.wait(py);
+        self.call_back_here();
+        let outcome = if is_nested() { self.help(py, true) } else { self.wait(py) };
         self.results(py, outcome)
+    }
+
+    /// Each stretch of a thread's time so far: the task's number, seconds since the computation began
+    /// at its beginning and its end, the thread's number, and whether the task returned.
+    fn spans(&self) -> Vec<(u32, f64, f64, u32, bool)> {
+        let seconds = |ns: u64| ns as f64 / 1e9;
+        let span = |record: &Record| match record.body {
+            RecordBody::Span { kind, task, thread, duration_ns, .. } => {
+                let begin = record.at_ns.saturating_sub(duration_ns);
+                let end = seconds(record.at_ns);
+                Some((task.0, seconds(begin), end, thread, kind == SpanKind::Compute))
+            }
+            _ => None,
+        };
+        self.run.spans().iter().filter_map(span).collect()
+    }
+
+    /// The keys of tasks by their numbers.
+    fn keys<'py>(&self, py: Python<'py>, tasks: Vec<u32>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        tasks.iter().map(|&task| self.run.tasks.graph.node(task).key_object(py)).collect()
     }
 
     /// Tasks that returned, all tasks, and seconds since the computation began, from the records.
@@ -173,8 +238,18 @@ impl Computation {
     }
 }
 
+/// Whether the calling thread is inside a task or a callback, so that others may wait for it.
+fn is_nested() -> bool {
+    is_inside_task() || is_inside_callback()
+}
+
 /// Orders a graph and hands it to a scheduler.
-fn start(graph: PythonGraph, wanted: Vec<u32>, threads: u32, is_watched: bool) -> Run<PythonTasks> {
+fn start(
+    graph: PythonGraph,
+    wanted: Vec<u32>,
+    threads: u32,
+    watching: Watching,
+) -> Run<PythonTasks> {
     let dependencies = graph.layer.dependencies();
     let order = order(dependencies, &dependencies.reversed())
         .expect("collected tasks stand behind their inputs, so there is no cycle");
@@ -186,13 +261,15 @@ fn start(graph: PythonGraph, wanted: Vec<u32>, threads: u32, is_watched: bool) -
         retries: graph.retries.iter().copied().collect(),
         ..Submission::default()
     };
-    Run::new(PythonTasks::new(graph), submission, threads, is_watched)
+    Run::new(PythonTasks::new(Arc::new(graph)), submission, threads, watching)
 }
 
 impl Computation {
     fn watched_progress(&self) -> PyResult<Progress> {
         self.run.watched_progress().ok_or_else(|| {
-            PyRuntimeError::new_err("the computation is not watched: make it with is_watched=True")
+            PyRuntimeError::new_err(
+                "the computation is not watched: make it with watching=\"counts\"",
+            )
         })
     }
 
@@ -202,30 +279,35 @@ impl Computation {
         let mut tick = Tick::default();
         loop {
             let state = py.detach(|| {
-                let state = self.run.wait(TICK);
+                let state = self.run.wait(TICK, || self.is_called_back());
                 if state == RunState::Running {
                     pool.watch(&self.run, &mut tick);
                 }
                 state
             });
+            self.call_back(py, state);
             if state != RunState::Running {
                 return Ok(state);
             }
             py.check_signals()?;
             if pool.is_stopping() {
-                return self.help(py);
+                return self.help(py, true);
             }
         }
     }
 
-    /// Runs tasks in the calling thread until the computation is over.
-    fn help(&self, py: Python<'_>) -> PyResult<RunState> {
+    /// Runs tasks in the calling thread until the computation is over. Its client calls back too.
+    fn help(&self, py: Python<'_>, is_client: bool) -> PyResult<RunState> {
         let pool = pool();
         let mut tick = Tick::default();
-        self.run.help(
+        let state = self.run.help(
             TICK,
+            || is_client && self.is_called_back(),
             || pool.wake_one(),
             || {
+                if is_client {
+                    self.call_back(py, RunState::Running);
+                }
                 pool.watch(&self.run, &mut tick);
                 py.check_signals()?;
                 if is_current_run_cancelled() {
@@ -233,12 +315,49 @@ impl Computation {
                 }
                 Ok(())
             },
-        )
+        )?;
+        if is_client {
+            self.call_back(py, state);
+        }
+        Ok(state)
+    }
+
+    /// From now on the calling thread is the one in which callbacks are called.
+    fn call_back_here(&self) {
+        if let Some(callbacks) = self.run.tasks.callbacks.get() {
+            callbacks.belong_here();
+        }
+    }
+
+    /// Whether callbacks are due.
+    fn is_called_back(&self) -> bool {
+        self.run.tasks.callbacks.get().is_some_and(Callbacks::are_due)
+    }
+
+    /// Calls the callbacks that are due.
+    fn call_back(&self, py: Python<'_>, state: RunState) {
+        if let Some(callbacks) = self.run.tasks.callbacks.get() {
+            callbacks.attend(py, &self.run, state == RunState::Running);
+        }
+    }
+
+    /// Stops calling back; what a callback raised counts more than how the run ended.
+    fn outcome_of_callbacks(
+        &self,
+        py: Python<'_>,
+        outcome: PyResult<RunState>,
+    ) -> Result<PyResult<RunState>, PyErr> {
+        let Some(callbacks) = self.run.tasks.callbacks.get() else { return Ok(outcome) };
+        match callbacks.end(py) {
+            Some(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => Ok(Err(error)),
+            Some(error) => Err(error),
+            None => Ok(outcome),
+        }
     }
 
     /// The results, or the error, once the run is over or its wait was ended by `outcome`.
     fn results(&self, py: Python<'_>, outcome: PyResult<RunState>) -> PyResult<Vec<Py<PyAny>>> {
-        match outcome {
+        match self.outcome_of_callbacks(py, outcome)? {
             Ok(RunState::Done) => {
                 let tasks = &self.run.tasks;
                 let results = self.wanted.iter().map(|&task| tasks.result(py, task)).collect();

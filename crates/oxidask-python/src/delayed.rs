@@ -123,6 +123,38 @@ impl Delayed {
         Ok(Self::new(description, call))
     }
 
+    /// Its call with other tasks in the place of its inputs.
+    pub(crate) fn call_with(&self, py: Python<'_>, inputs: Vec<Py<Self>>) -> Call {
+        Call {
+            template: self.template.clone(),
+            literals: self.literals.iter().map(|literal| literal.clone_ref(py)).collect(),
+            dependencies: inputs.into_boxed_slice(),
+        }
+    }
+
+    /// The same task under another key and with another call.
+    pub(crate) fn renamed(
+        &self,
+        py: Python<'_>,
+        identity: Identity,
+        label: Option<Py<PyString>>,
+        call: Call,
+    ) -> Self {
+        let description = Description {
+            identity,
+            kind: Kind::from_parts(self.kind_parts()),
+            label,
+            length: self.length,
+            origin: self.origin.as_ref().map(|origin| origin.clone_ref(py)),
+            annotations: self.annotations.as_ref().map(|annotations| annotations.clone_ref(py)),
+        };
+        Self::new(description, call)
+    }
+
+    pub(crate) fn label(&self, py: Python<'_>) -> Option<Py<PyString>> {
+        self.label.as_ref().map(|label| label.clone_ref(py))
+    }
+
     /// The same task with another length.
     pub(crate) fn copy_with_length(&self, py: Python<'_>, length: Option<u32>) -> PyResult<Self> {
         let call = Call {

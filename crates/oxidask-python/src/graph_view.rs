@@ -1,6 +1,8 @@
 //! A collected graph as a read-only mapping from keys to tasks, in the form that other tools read:
 //! a task is a tuple of a callable and its arguments, a key stands for its result.
 
+use std::sync::Arc;
+
 use oxidask_graph::{OpKind, order};
 use pyo3::exceptions::PyKeyError;
 use pyo3::intern;
@@ -17,7 +19,7 @@ type DrawnTask = (String, String, bool, Vec<u32>, u32);
 /// The graph of lazy values, as a mapping.
 #[pyclass(frozen, mapping, module = "oxidask._core")]
 pub(crate) struct GraphView {
-    graph: PythonGraph,
+    graph: Arc<PythonGraph>,
     /// Number of the task of each key.
     numbers: PyOnceLock<Py<PyDict>>,
 }
@@ -27,7 +29,7 @@ impl GraphView {
     #[new]
     fn new(py: Python<'_>, tasks: Vec<Py<Delayed>>) -> PyResult<Self> {
         let (graph, _) = collect(py, &tasks)?;
-        Ok(Self { graph, numbers: PyOnceLock::new() })
+        Ok(Self::of(Arc::new(graph)))
     }
 
     fn __len__(&self) -> usize {
@@ -87,6 +89,10 @@ impl GraphView {
 }
 
 impl GraphView {
+    pub(crate) fn of(graph: Arc<PythonGraph>) -> Self {
+        Self { graph, numbers: PyOnceLock::new() }
+    }
+
     fn numbers<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyDict>> {
         let numbers = self.numbers.get_or_try_init(py, || {
             let numbers = PyDict::new(py);
@@ -98,7 +104,8 @@ impl GraphView {
         Ok(numbers.bind(py))
     }
 
-    fn number(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
+    /// The number of the task of a key.
+    pub(crate) fn number(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
         if key.hash().is_err() {
             return Ok(None);
         }

@@ -2,7 +2,9 @@
 //!
 //! - `delayed`: the class, one task each; `arguments`: how its call is written down.
 //! - `graph`: collects the tasks that are needed; `raw_graph`: reads graphs that are dictionaries.
-//! - `computation`, `tasks`, `evaluate`: run them in the engine.
+//! - `computation`, `tasks`, `evaluate`: run them in the engine; `callbacks`, `task_states`: what users
+//!   are told meanwhile.
+//! - `rewrite`: the same tasks under other keys, or with other inputs.
 //! - `tokenize`: content hashes. `drawing`: pictures of graphs.
 #![allow(
     clippy::needless_pass_by_value,
@@ -14,6 +16,7 @@ use pyo3::prelude::*;
 
 mod annotations;
 mod arguments;
+mod callbacks;
 mod computation;
 mod delayed;
 mod drawing;
@@ -23,7 +26,9 @@ mod graph_view;
 mod identity;
 mod origin;
 mod raw_graph;
+mod rewrite;
 mod settings;
+mod task_states;
 mod tasks;
 mod tokenize;
 mod unpack;
@@ -49,6 +54,10 @@ mod _core {
     use super::graph_view::GraphView;
     #[pymodule_export]
     use super::raw_graph::{persisted, task_from_parts, tasks_of_graph};
+    #[pymodule_export]
+    use super::rewrite::{clone_key, cloned, rewritten};
+    #[pymodule_export]
+    use super::task_states::TaskStates;
     #[pymodule_export]
     use super::tokenize::{set_token_overrides, tokenize_objects};
     #[pymodule_export]

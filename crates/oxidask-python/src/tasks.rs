@@ -3,8 +3,8 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use oxidask_runtime::engine::{Outcome, Run, Tasks};
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
@@ -12,12 +12,15 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::callbacks::Callbacks;
 use crate::evaluate::{evaluate, raise_in_thread, thread_number};
 use crate::graph::PythonGraph;
 
 /// The tasks of one run, and what is known of them.
 pub(crate) struct PythonTasks {
-    pub(crate) graph: PythonGraph,
+    pub(crate) graph: Arc<PythonGraph>,
+    /// What is told of each task, if anything is.
+    pub(crate) callbacks: OnceLock<Callbacks>,
     results: Results,
     errors: Mutex<HashMap<u32, PyErr>>,
     running: Mutex<Vec<Running>>,
@@ -54,10 +57,11 @@ pub(crate) fn forget_current_run() {
 }
 
 impl PythonTasks {
-    pub(crate) fn new(graph: PythonGraph) -> Self {
+    pub(crate) fn new(graph: Arc<PythonGraph>) -> Self {
         let results = Results::new(graph.len());
         Self {
             graph,
+            callbacks: OnceLock::new(),
             results,
             errors: Mutex::default(),
             running: Mutex::default(),
@@ -172,6 +176,23 @@ impl Tasks for PythonTasks {
                 }
             }
         })
+    }
+
+    fn is_announced(&self) -> bool {
+        self.callbacks.get().is_some()
+    }
+
+    fn before(&self, run: &Run<Self>, task: u32) -> bool {
+        let Some(callbacks) = self.callbacks.get() else { return true };
+        Python::attach(|py| callbacks.before(py, run, task))
+    }
+
+    fn after(&self, run: &Run<Self>, task: u32) {
+        let Some(callbacks) = self.callbacks.get() else { return };
+        Python::attach(|py| {
+            let result = self.results.get(py, task).expect("a task that returned has a result");
+            callbacks.after(py, run, task, result);
+        });
     }
 
     fn release(&self, tasks: &[u32]) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oxidask_graph::{cull, order};
-use oxidask_runtime::engine::{Pool, Run, RunState, Tick};
+use oxidask_runtime::engine::{Pool, Run, RunState, Tick, Watching};
 use oxidask_scheduler::Submission;
 
 use crate::bundle::Bundle;
@@ -88,6 +88,7 @@ impl Threads {
         let mut tick = Tick::default();
         let state = run.help(
             TICK,
+            || false,
             || self.pool.wake_one(),
             || {
                 self.pool.watch(run, &mut tick);
@@ -127,5 +128,5 @@ fn start(graph: Graph, wanted: &impl Bundle, threads: u32) -> Run<Closures> {
         .expect("a call names tasks that exist, so there is no cycle")
         .rank;
     let submission = Submission { dependencies, rank, groups, wanted, ..Submission::default() };
-    Run::new(tasks, submission, threads, false)
+    Run::new(tasks, submission, threads, Watching::Nothing)
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from oxidask.callbacks import Callback
 from oxidask.diagnostics.progress import ProgressBar
 
-__all__ = ["ProgressBar"]
+__all__ = ["Callback", "ProgressBar"]

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, ClassVar, Protocol, TextIO
 
-from oxidask.diagnostics import _active
-from oxidask.diagnostics._active import Watched
+from oxidask.callbacks import Callback, fed_by_engine
+
+
+class _Computation(Protocol):
+    """What the bar sees of a computation."""
+
+    def progress(self) -> tuple[int, int, float]:
+        """Return tasks that are done, all tasks, and seconds since the beginning."""
 
 
 def _format_time(seconds: float) -> str:
@@ -20,7 +25,7 @@ def _format_time(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
 
 
-class ProgressBar:
+class ProgressBar(Callback):
     """Show a bar while computations run in this process.
 
     Use it in a `with` block, or `register` it for the whole program. Computations that start while
@@ -46,6 +51,11 @@ class ProgressBar:
     3
     """
 
+    _watches: ClassVar[str | None] = "counts"
+
+    #: Seconds that the last computation took.
+    last_duration: float | None = None
+
     def __init__(
         self, minimum: float = 0, width: int = 40, dt: float = 0.1, out: TextIO | None = None
     ) -> None:
@@ -60,48 +70,20 @@ class ProgressBar:
         self._lock = threading.Lock()
         self._line: _Line | None = None
 
-    def register(self) -> None:
-        """Show the bar for all computations from now on.
+    @fed_by_engine
+    def _start(self, dsk: Any) -> None:
+        """Do nothing; here for subclasses, as the hooks below."""
 
-        Examples
-        --------
-        >>> bar = ProgressBar(minimum=60)
-        >>> bar.register()
-        >>> bar.unregister()
-        """
-        _active.watchers.append(self)
+    @fed_by_engine
+    def _pretask(self, key: Any, dsk: Any, state: Any) -> None: ...
 
-    def unregister(self) -> None:
-        """Show the bar no more.
+    @fed_by_engine
+    def _posttask(self, key: Any, result: Any, dsk: Any, state: Any, worker_id: Any) -> None: ...
 
-        Raises
-        ------
-        ValueError
-            If it is not registered.
+    @fed_by_engine
+    def _finish(self, dsk: Any, state: Any, errored: bool) -> None: ...
 
-        Examples
-        --------
-        >>> bar = ProgressBar(minimum=60)
-        >>> bar.register()
-        >>> bar.unregister()
-        """
-        if self not in _active.watchers:
-            raise ValueError("this ProgressBar is not registered; call register() first")
-        _active.watchers.remove(self)
-
-    def __enter__(self) -> Self:
-        self.register()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.unregister()
-
-    def _begin(self, computation: Watched) -> None:
+    def _begin(self, computation: _Computation) -> None:
         out = self._out if self._out is not None else sys.stdout
         if out is None:  # Python was started without a standard output.
             return
@@ -111,12 +93,13 @@ class ProgressBar:
                 line.start(self._dt)
                 self._line = line
 
-    def _end(self, computation: Watched, failed: bool) -> None:
+    def _end(self, computation: _Computation, failed: bool) -> None:
         with self._lock:
             line = self._line
         if line is None or line.computation is not computation:
             return
         try:
+            _, _, self.last_duration = computation.progress()
             line.finish(failed)
         finally:
             # Also when the file was closed, or Ctrl-C came: the next computation is shown again.
@@ -126,7 +109,7 @@ class ProgressBar:
 class _Line:
     """The line of one computation: drawn again and again in a terminal, once anywhere else."""
 
-    def __init__(self, computation: Watched, out: TextIO, minimum: float, width: int) -> None:
+    def __init__(self, computation: _Computation, out: TextIO, minimum: float, width: int) -> None:
         self.computation = computation
         self._out = out
         self._minimum = minimum

@@ -12,7 +12,7 @@ mod run;
 mod tests;
 
 pub use pool::{Pool, Tick};
-pub use run::{Assigned, CLIENT, Next, Outcome, Run, RunState};
+pub use run::{Assigned, CLIENT, Next, Outcome, Run, RunState, Watching, thread_number};
 
 /// What the engine runs: a table of tasks that knows how to run each and keeps their results.
 ///
@@ -21,6 +21,20 @@ pub use run::{Assigned, CLIENT, Next, Outcome, Run, RunState};
 pub trait Tasks: Send + Sync + Sized + 'static {
     /// Runs a task in the calling thread and keeps its result, or why it failed.
     fn execute(&self, run: &Run<Self>, task: u32) -> Outcome;
+
+    /// Whether [`Tasks::before`] and [`Tasks::after`] are to be called.
+    fn is_announced(&self) -> bool {
+        false
+    }
+
+    /// Called in the thread that is about to run a task; says whether to run it. Time spent here is
+    /// not the task's.
+    fn before(&self, _run: &Run<Self>, _task: u32) -> bool {
+        true
+    }
+
+    /// Called in the thread that ran a task which returned, while its result is kept.
+    fn after(&self, _run: &Run<Self>, _task: u32) {}
 
     /// Forgets results that nobody needs any more.
     fn release(&self, tasks: &[u32]);

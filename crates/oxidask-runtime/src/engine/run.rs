@@ -2,7 +2,8 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,27 @@ pub struct Next {
 /// The number of a thread that is not the pool's: a client's that helps.
 pub const CLIENT: u32 = u32::MAX;
 
+/// The number of the calling thread among those of this process that have run tasks: what spans name.
+pub fn thread_number() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    thread_local! {
+        static NUMBER: u32 = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    NUMBER.with(|number| *number)
+}
+
+/// What is kept of the records of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watching {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Counts by group.
+    Counts,
+    /// Counts, and each stretch of a thread's time.
+    Spans,
+}
+
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunState {
@@ -95,13 +117,16 @@ struct Inner {
     completed: usize,
     /// Fed with all records, if somebody watches.
     watched: Option<Progress>,
+    /// The spans so far, if somebody wants them.
+    spans: Option<Vec<Record>>,
 }
 
 impl<T: Tasks> Run<T> {
     /// Hands a graph to a scheduler of its own, with `threads` slots.
     ///
-    /// If it is watched, records are counted for [`Run::watched_progress`].
-    pub fn new(tasks: T, submission: Submission, threads: u32, is_watched: bool) -> Self {
+    /// Where `watching` says so, records are counted for [`Run::watched_progress`], and spans are
+    /// kept for [`Run::spans`].
+    pub fn new(tasks: T, submission: Submission, threads: u32, watching: Watching) -> Self {
         let mut wanted: Vec<TaskId> = submission.wanted.iter().copied().map(TaskId).collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -115,7 +140,8 @@ impl<T: Tasks> Run<T> {
             executing: 0,
             executing_in_pool: 0,
             completed: 0,
-            watched: is_watched.then(Progress::default),
+            watched: (watching != Watching::Nothing).then(Progress::default),
+            spans: (watching == Watching::Spans).then(Vec::new),
         };
         let begun = Instant::now();
         inner.handle(
@@ -186,25 +212,27 @@ impl<T: Tasks> Run<T> {
         assigned: Assigned,
         outcome: Outcome,
         thread: u32,
-        duration: Duration,
+        time: Range<Instant>,
         released: &mut Vec<u32>,
     ) -> Next {
+        let duration = time.end - time.start;
         let mut inner = self.lock();
         inner.executing -= 1;
         inner.executing_in_pool -= usize::from(thread != CLIENT);
         inner.completed += 1;
         let now = self.begun.elapsed();
         let task = TaskId(assigned.task);
-        if inner.watched.is_some() {
+        if inner.spans.is_some() {
             let group = inner.scheduler.group_of(task);
             let kind = match outcome {
                 Outcome::Finished => SpanKind::Compute,
                 Outcome::Failed => SpanKind::Failed,
             };
-            let attempt = assigned.attempt;
+            let (attempt, thread) = (assigned.attempt, thread_number());
             let duration_ns = duration.as_nanos() as u64;
             let body = RecordBody::Span { kind, task, group, attempt, thread, duration_ns };
-            inner.outbox.records.push(Record { at_ns: now.as_nanos() as u64, body });
+            let at_ns = (time.end - self.begun).as_nanos() as u64;
+            inner.outbox.records.push(Record { at_ns, body });
         }
         let (node, attempt) = (HERE, assigned.attempt);
         let event = match outcome {
@@ -261,9 +289,12 @@ impl<T: Tasks> Run<T> {
             if next.wake_another {
                 wake();
             }
-            let outcome = self.tasks.execute(self, assigned.task);
-            let end = Instant::now();
-            next = self.complete(assigned, outcome, thread, end - begin, &mut released);
+            let (outcome, time) = self.execute(assigned.task, begin);
+            let mut end = time.end;
+            next = self.complete(assigned, outcome, thread, time, &mut released);
+            if self.tasks.is_announced() {
+                end = Instant::now();
+            }
             if !released.is_empty() {
                 self.tasks.release(&released);
                 released.clear();
@@ -282,16 +313,37 @@ impl<T: Tasks> Run<T> {
         false
     }
 
+    /// Runs a task, between what is told of its beginning and of its end.
+    fn execute(&self, task: u32, begin: Instant) -> (Outcome, Range<Instant>) {
+        if !self.tasks.is_announced() {
+            let outcome = self.tasks.execute(self, task);
+            return (outcome, begin..Instant::now());
+        }
+        if !self.tasks.before(self, task) {
+            let now = Instant::now();
+            return (Outcome::Failed, now..now);
+        }
+        let begin = Instant::now();
+        let outcome = self.tasks.execute(self, task);
+        let time = begin..Instant::now();
+        if outcome == Outcome::Finished {
+            self.tasks.after(self, task);
+        }
+        (outcome, time)
+    }
+
     /// Works as a client until the run is over, waiting where there is nothing to do. Every `tick`
-    /// of a wait, `on_tick` may end it by an error.
+    /// of a wait, and when [`Run::wake_client`] is called while `is_called` holds, `on_tick` may end
+    /// it by an error.
     pub fn help<E>(
         &self,
         tick: Duration,
+        is_called: impl Fn() -> bool + Sync,
         mut wake: impl FnMut(),
         mut on_tick: impl FnMut() -> Result<(), E>,
     ) -> Result<RunState, E> {
         self.helpers.fetch_add(1, Ordering::SeqCst);
-        let outcome = self.help_on(tick, &mut wake, &mut on_tick);
+        let outcome = self.help_on(tick, &is_called, &mut wake, &mut on_tick);
         self.helpers.fetch_sub(1, Ordering::SeqCst);
         outcome
     }
@@ -299,6 +351,7 @@ impl<T: Tasks> Run<T> {
     fn help_on<E>(
         &self,
         tick: Duration,
+        is_called: &(impl Fn() -> bool + Sync),
         wake: &mut impl FnMut(),
         on_tick: &mut impl FnMut() -> Result<(), E>,
     ) -> Result<RunState, E> {
@@ -307,7 +360,7 @@ impl<T: Tasks> Run<T> {
             let state = T::while_waiting(|| {
                 let guard = self.lock();
                 let is_idle = |inner: &mut Inner| {
-                    inner.state == RunState::Running && inner.runnable.is_empty()
+                    inner.state == RunState::Running && inner.runnable.is_empty() && !is_called()
                 };
                 let (guard, _) = self
                     .changed
@@ -322,12 +375,14 @@ impl<T: Tasks> Run<T> {
         }
     }
 
-    /// Waits, at most so long, until the run is over.
-    pub fn wait(&self, timeout: Duration) -> RunState {
+    /// Waits, at most so long, until the run is over, or the client is called.
+    pub fn wait(&self, timeout: Duration, is_called: impl Fn() -> bool) -> RunState {
         let guard = self.lock();
         let (guard, _) = self
             .changed
-            .wait_timeout_while(guard, timeout, |inner| inner.state == RunState::Running)
+            .wait_timeout_while(guard, timeout, |inner| {
+                inner.state == RunState::Running && !is_called()
+            })
             .expect("the scheduler does not panic while the lock is held");
         guard.state
     }
@@ -335,6 +390,24 @@ impl<T: Tasks> Run<T> {
     /// Tells a helper, if one waits, that a task waits for a thread.
     pub(super) fn notify_helper(&self) {
         self.changed.notify_all();
+    }
+
+    /// Has the client look again at what it waits for.
+    pub fn wake_client(&self) {
+        // The lock makes sure that a client that saw nothing is waiting by now.
+        let _inner = self.lock();
+        self.changed.notify_all();
+    }
+
+    /// The place of each task in the order to run.
+    pub fn ranks(&self, tasks: u32) -> Vec<u32> {
+        let inner = self.lock();
+        (0..tasks).map(|task| inner.scheduler.rank_of(TaskId(task))).collect()
+    }
+
+    /// The spans so far, if they are kept.
+    pub fn spans(&self) -> Vec<Record> {
+        self.lock().spans.clone().unwrap_or_default()
     }
 
     /// How far the groups have come, if the run is watched.
@@ -377,6 +450,10 @@ impl Inner {
         }
         if let Some(progress) = &mut self.watched {
             progress.add(&self.outbox.records);
+        }
+        if let Some(spans) = &mut self.spans {
+            let is_span = |record: &&Record| matches!(record.body, RecordBody::Span { .. });
+            spans.extend(self.outbox.records.iter().filter(is_span));
         }
         self.outbox.records.clear();
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use oxidask_graph::{Edges, order};
 use oxidask_scheduler::Submission;
 
-use super::{Outcome, Pool, Run, RunState, Tasks};
+use super::{Outcome, Pool, Run, RunState, Tasks, Watching};
 
 /// Each task adds one to the sum of its inputs; `failing` fails; at `meeting`, two tasks meet.
 struct Sums {
@@ -39,7 +39,7 @@ impl Sums {
         let groups = vec![0; rank.len()];
         let wanted = wanted.to_vec();
         let submission = Submission { dependencies, rank, groups, wanted, ..Submission::default() };
-        Arc::new(Run::new(self, submission, threads, true))
+        Arc::new(Run::new(self, submission, threads, Watching::Spans))
     }
 }
 
@@ -96,7 +96,7 @@ fn with_pool(threads: usize, body: impl FnOnce(&Arc<Pool<Sums>>)) {
 
 fn wait_for(run: &Run<Sums>) -> RunState {
     loop {
-        let state = run.wait(Duration::from_secs(1));
+        let state = run.wait(Duration::from_secs(1), || false);
         if state != RunState::Running {
             return state;
         }
@@ -142,7 +142,7 @@ fn a_client_runs_everything_by_itself_if_there_is_no_pool() {
     let root = rows.len() as u32 - 1;
     let run = Sums::new(&rows).run(&[root], 1);
     let tick = Duration::from_secs(60);
-    let state = run.help(tick, || unreachable!("one slot"), || Ok::<_, ()>(()));
+    let state = run.help(tick, || false, || unreachable!("one slot"), || Ok::<_, ()>(()));
     assert_eq!(state, Ok(RunState::Done));
 }
 

@@ -1,0 +1,191 @@
+//! The same tasks under other keys, or with other inputs. Nothing runs.
+
+use std::collections::{HashMap, HashSet};
+
+use oxidask_graph::{Op, OpKind};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::arguments::Call;
+use crate::delayed::Delayed;
+use crate::graph::{PythonGraph, collect};
+use crate::identity::Identity;
+
+/// Tasks with the same keys in which those of `replacements` stand for the tasks of their keys.
+#[pyfunction]
+pub(crate) fn rewritten(
+    py: Python<'_>,
+    tasks: Vec<Py<Delayed>>,
+    replacements: Vec<Py<Delayed>>,
+) -> PyResult<Vec<Py<Delayed>>> {
+    let mut replaced = HashMap::with_capacity(replacements.len());
+    for task in replacements {
+        replaced.insert(task.get().identity.hash(py)?, task);
+    }
+    rewrite(py, &tasks, |node, inputs, are_new| {
+        let task = node.get();
+        if let Some(replacement) = replaced.get(&task.identity.hash(py)?) {
+            return Ok(replacement.clone_ref(py));
+        }
+        if !are_new {
+            return Ok(node.clone_ref(py));
+        }
+        let call = task.call_with(py, inputs);
+        let (identity, label) = (task.identity.clone_ref(py), task.label(py));
+        Py::new(py, task.renamed(py, identity, label, call))
+    })
+}
+
+/// Equal tasks under keys that follow from the old ones and `seed`; those of `omitted`, and what they
+/// need, stay as they are. With `blocker`, a task and a function of two arguments that returns the
+/// first, tasks of which no input was renamed wait for it too.
+#[pyfunction]
+#[pyo3(signature = (tasks, omitted, seed, blocker))]
+pub(crate) fn cloned(
+    py: Python<'_>,
+    tasks: Vec<Py<Delayed>>,
+    omitted: Vec<Py<Delayed>>,
+    seed: &[u8],
+    blocker: Option<(Py<Delayed>, Py<PyAny>)>,
+) -> PyResult<Vec<Py<Delayed>>> {
+    let (kept, _) = collect(py, &omitted)?;
+    let mut keeps = HashSet::with_capacity(kept.len());
+    for node in &kept.nodes {
+        keeps.insert(node.get().identity.hash(py)?);
+    }
+    rewrite(py, &tasks, |node, inputs, are_new| {
+        let task = node.get();
+        if keeps.contains(&task.identity.hash(py)?) {
+            return Ok(node.clone_ref(py));
+        }
+        let (identity, mut label) = cloned_identity(py, task, seed)?;
+        let mut call = task.call_with(py, inputs);
+        if let Some((blocker, bind)) = &blocker
+            && !are_new
+        {
+            // The function that is called first is another one, so the name must be written down.
+            label = Some(label.map_or_else(
+                || Ok::<_, PyErr>(PyString::intern(py, &task.prefix(py)?).unbind()),
+                Ok,
+            )?);
+            call = bound(py, &call, blocker, bind);
+        }
+        Py::new(py, task.renamed(py, identity, label, call))
+    })
+}
+
+/// The key that `cloned` gives to the task of a key.
+#[pyfunction]
+pub(crate) fn clone_key<'py>(
+    py: Python<'py>,
+    key: Bound<'py, PyAny>,
+    seed: &[u8],
+) -> PyResult<Bound<'py, PyAny>> {
+    let (identity, label) = cloned_name(py, &key, seed)?;
+    Ok(identity.key(py, label.bind(py).to_str()?))
+}
+
+/// `bind(call, blocker)`.
+fn bound(py: Python<'_>, call: &Call, blocker: &Py<Delayed>, bind: &Py<PyAny>) -> Call {
+    let mut template = vec![Op::new(OpKind::Literal(0))];
+    template.extend(call.template.iter().map(|op| op.with_literals_from(1)));
+    template.push(Op::new(OpKind::Dependency(call.dependencies.len() as u32)));
+    template.push(Op::new(OpKind::Call(2)));
+    let mut literals = vec![bind.clone_ref(py)];
+    literals.extend(call.literals.iter().map(|literal| literal.clone_ref(py)));
+    let mut dependencies: Vec<_> =
+        call.dependencies.iter().map(|task| task.clone_ref(py)).collect();
+    dependencies.push(blocker.clone_ref(py));
+    Call {
+        template: template.into_boxed_slice(),
+        literals: literals.into_boxed_slice(),
+        dependencies: dependencies.into_boxed_slice(),
+    }
+}
+
+type Label = Option<Py<PyString>>;
+
+fn cloned_identity(py: Python<'_>, task: &Delayed, seed: &[u8]) -> PyResult<(Identity, Label)> {
+    match &task.identity {
+        Identity::Named(key) => {
+            let (identity, label) = cloned_name(py, key.bind(py), seed)?;
+            Ok((identity, Some(label)))
+        }
+        Identity::Random(number) | Identity::Token(number) => {
+            Ok((Identity::Token(mixed(*number, seed)), task.label(py)))
+        }
+    }
+}
+
+/// For a name `x` a key `x-…`; for a tuple the same with its first part changed.
+fn cloned_name(
+    py: Python<'_>,
+    key: &Bound<'_, PyAny>,
+    seed: &[u8],
+) -> PyResult<(Identity, Py<PyString>)> {
+    if let Ok(tuple) = key.cast::<PyTuple>()
+        && let Ok(first) = tuple.get_item(0)
+        && first.is_instance_of::<PyString>()
+    {
+        let (identity, label) = cloned_name(py, &first, seed)?;
+        let mut parts: Vec<_> = tuple.iter().collect();
+        parts[0] = identity.key(py, label.bind(py).to_str()?);
+        let key = PyTuple::new(py, parts)?.into_any().unbind();
+        return Ok((Identity::Named(key), label));
+    }
+    let prefix = py
+        .import(intern!(py, "oxidask._names"))?
+        .getattr(intern!(py, "prefix_of_key"))?
+        .call1((key,))?
+        .cast_into::<PyString>()?;
+    let label = PyString::intern(py, prefix.to_str()?).unbind();
+    let number = Identity::Named(key.clone().unbind()).hash(py)?;
+    Ok((Identity::Token(mixed(number, seed)), label))
+}
+
+fn mixed(number: u128, seed: &[u8]) -> u128 {
+    let mut bytes = number.to_le_bytes().to_vec();
+    bytes.extend_from_slice(seed);
+    xxh3_128(&bytes)
+}
+
+/// Goes through all that `roots` need, each task after its inputs. `new_task` gives the new task from the
+/// old one, its new inputs, and whether one of those is not the old one.
+fn rewrite(
+    py: Python<'_>,
+    roots: &[Py<Delayed>],
+    mut new_task: impl FnMut(&Py<Delayed>, Vec<Py<Delayed>>, bool) -> PyResult<Py<Delayed>>,
+) -> PyResult<Vec<Py<Delayed>>> {
+    let (graph, wanted) = collect(py, roots)?;
+    let mut numbers = None;
+    let mut made: Vec<Py<Delayed>> = Vec::with_capacity(graph.len());
+    let mut is_new: Vec<bool> = Vec::with_capacity(graph.len());
+    for (number, node) in graph.nodes.iter().enumerate() {
+        let mut row = graph.layer.task(number as u32).dependencies.to_vec();
+        let inputs = node.get().dependencies();
+        if row.len() < inputs.len() {
+            // Inputs that are one task by their keys stand once in the row.
+            if numbers.is_none() {
+                numbers = Some(numbers_by_identity(py, &graph)?);
+            }
+            let numbers = numbers.as_ref().expect("it was made above");
+            row.clear();
+            for input in inputs {
+                row.push(numbers[&input.get().identity.hash(py)?]);
+            }
+        }
+        let are_new = row.iter().any(|&input| is_new[input as usize]);
+        let inputs = row.iter().map(|&input| made[input as usize].clone_ref(py)).collect();
+        let new = new_task(node, inputs, are_new)?;
+        is_new.push(!new.is(node));
+        made.push(new);
+    }
+    Ok(wanted.iter().map(|&task| made[task as usize].clone_ref(py)).collect())
+}
+
+fn numbers_by_identity(py: Python<'_>, graph: &PythonGraph) -> PyResult<HashMap<u128, u32>> {
+    let nodes = graph.nodes.iter().enumerate();
+    nodes.map(|(number, node)| Ok((node.get().identity.hash(py)?, number as u32))).collect()
+}
