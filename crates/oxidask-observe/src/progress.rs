@@ -26,7 +26,7 @@ impl Progress {
                 RecordBody::Task { group, finished, .. } => {
                     self.group_mut(group.index()).finished = finished;
                 }
-                RecordBody::Span { .. } | RecordBody::Node { .. } => {}
+                RecordBody::Span { .. } | RecordBody::Worker { .. } => {}
             }
         }
     }
@@ -56,7 +56,7 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use oxidask_protocol::{Cause, GroupId, NodeId, TaskId, TaskState};
+    use oxidask_protocol::{Cause, GroupId, TaskId, TaskState, WorkerId};
 
     use super::*;
 
@@ -70,7 +70,7 @@ mod tests {
             record(RecordBody::Task {
                 task: TaskId(0),
                 group: GroupId(0),
-                node: NodeId(0),
+                worker: WorkerId(0),
                 from: TaskState::Processing,
                 to: TaskState::Memory,
                 cause: Cause::Finished,

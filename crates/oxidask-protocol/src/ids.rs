@@ -1,4 +1,4 @@
-//! Ids are types, so that a task is never taken for a node.
+//! Ids are types, so that a task is never taken for a worker.
 
 use std::fmt;
 
@@ -35,10 +35,10 @@ id!(
     "t"
 );
 id!(
-    /// A node: the owner of memory and workers of one host, or of one process when in-process.
-    /// A node that comes back after a loss gets a new id.
-    NodeId,
-    "n"
+    /// A worker: one process that runs tasks and holds results; in-process, the process itself.
+    /// A worker that comes back after a loss gets a new id.
+    WorkerId,
+    "w"
 );
 id!(
     /// Tasks that share a prefix and a submission, counted together wherever progress is shown.

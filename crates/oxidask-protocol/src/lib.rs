@@ -1,4 +1,4 @@
-//! The vocabulary that scheduler, nodes and observer share: ids, task states and records.
+//! The vocabulary that scheduler, workers and observer share: ids, task states and records.
 //!
 //! Nothing here acts: no I/O, no clock, no thread. Whoever makes a value of these types passes the
 //! time in.
@@ -7,6 +7,6 @@ mod ids;
 mod record;
 mod state;
 
-pub use ids::{Attempt, GroupId, NodeId, TaskId};
+pub use ids::{Attempt, GroupId, TaskId, WorkerId};
 pub use record::{Cause, Record, RecordBody, SpanKind};
 pub use state::TaskState;

@@ -3,7 +3,7 @@
 //! A record is at most 48 bytes, so that a ring of them has a known size and writing one costs
 //! nanoseconds. Names and texts travel apart; a record holds ids.
 
-use crate::{Attempt, GroupId, NodeId, TaskId, TaskState};
+use crate::{Attempt, GroupId, TaskId, TaskState, WorkerId};
 
 /// One thing that happened.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,8 +30,8 @@ pub enum RecordBody {
         task: TaskId,
         /// Its group.
         group: GroupId,
-        /// The node that it concerns; meaningless for states without one.
-        node: NodeId,
+        /// The worker that it concerns; meaningless for states without one.
+        worker: WorkerId,
         /// State before.
         from: TaskState,
         /// State now.
@@ -54,15 +54,15 @@ pub enum RecordBody {
         group: GroupId,
         /// Which try.
         attempt: Attempt,
-        /// Thread of the node, counted from 0.
+        /// Thread of the worker, counted from 0.
         thread: u32,
         /// How long, in nanoseconds. The record's time is its end.
         duration_ns: u64,
     },
-    /// A node came or went.
-    Node {
-        /// The node.
-        node: NodeId,
+    /// A worker came or went.
+    Worker {
+        /// The worker.
+        worker: WorkerId,
         /// Its threads; 0 when it went.
         threads: u32,
     },
@@ -86,16 +86,16 @@ pub enum Cause {
     InputErred,
     /// Nobody needs it any more.
     Unneeded,
-    /// Its node, or the only node with its result, was lost.
-    NodeLost,
+    /// Its worker, or the only worker with its result, was lost.
+    WorkerLost,
     /// An input could not be fetched.
     InputMissing,
-    /// It was moved to a node with a free slot.
+    /// It was moved to a worker with a free slot.
     Retracted,
-    /// A node joined.
-    NodeJoined,
-    /// No node could run it within the time allowed.
-    NoNodeInTime,
+    /// A worker joined.
+    WorkerJoined,
+    /// No worker could run it within the time allowed.
+    NoWorkerInTime,
 }
 
 /// What a thread does in a span.

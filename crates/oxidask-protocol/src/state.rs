@@ -11,13 +11,13 @@ pub enum TaskState {
     Released,
     /// Needed; some input is not in memory yet.
     Waiting,
-    /// All inputs are there, but no node may run it.
+    /// All inputs are there, but no worker may run it.
     NoWorker,
     /// All inputs are there; it waits for a free slot.
     Queued,
-    /// Given to a node.
+    /// Given to a worker.
     Processing,
-    /// Its result exists on at least one node.
+    /// Its result exists on at least one worker.
     Memory,
     /// It failed, or something that it needs failed.
     Erred,

@@ -1,7 +1,8 @@
 //! The bare scheduler loop: nanoseconds and bytes a task on graphs of a million tasks.
 //!
-//! `cargo bench -p oxidask-scheduler`. Each graph is submitted and then run on one node of two
-//! threads that finishes tasks in the order in which it got them; ordering the graph is timed apart.
+//! `cargo bench -p oxidask-scheduler`. Each graph is submitted and then run on one worker of two
+//! threads that finishes tasks in the order in which it got them; ordering the graph is timed
+//! apart.
 #![expect(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
 
 use std::collections::VecDeque;
@@ -9,7 +10,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use oxidask_graph::{Edges, order, peak_live_results};
-use oxidask_protocol::{Attempt, NodeId, TaskId};
+use oxidask_protocol::{Attempt, TaskId, WorkerId};
 use oxidask_scheduler::{Action, Event, Outbox, SchedulerState, Settings, Submission};
 
 const TASKS: u32 = 1_000_000;
@@ -55,13 +56,17 @@ fn nanoseconds_per_task(begin: Instant, edges: &Edges) -> f64 {
 
 /// Runs a graph and returns the bytes that the scheduler used for it.
 fn run_to_the_end(submission: Submission) -> usize {
-    let node = NodeId(0);
+    let worker = WorkerId(0);
     let tasks = submission.rank.len();
     let mut state = SchedulerState::new(Settings::default());
     let mut outbox = Outbox::default();
     let mut running: VecDeque<(TaskId, Attempt)> = VecDeque::new();
     let mut finished = 0;
-    state.handle(Event::NodeJoined { node, threads: 2, window: 2 }, Duration::ZERO, &mut outbox);
+    state.handle(
+        Event::WorkerJoined { worker, threads: 2, window: 2 },
+        Duration::ZERO,
+        &mut outbox,
+    );
     state.handle(Event::GraphSubmitted(Box::new(submission)), Duration::ZERO, &mut outbox);
     loop {
         for action in outbox.actions.drain(..) {
@@ -73,7 +78,7 @@ fn run_to_the_end(submission: Submission) -> usize {
         let Some((task, attempt)) = running.pop_front() else { break };
         finished += 1;
         let duration = Duration::from_nanos(100);
-        let event = Event::TaskFinished { node, task, attempt, nbytes: 8, duration };
+        let event = Event::TaskFinished { worker, task, attempt, nbytes: 8, duration };
         state.handle(event, Duration::from_nanos(finished), &mut outbox);
     }
     assert_eq!(finished as usize, tasks);

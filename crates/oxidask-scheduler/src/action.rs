@@ -1,45 +1,45 @@
 //! What to do about it.
 
-use oxidask_protocol::{Attempt, NodeId, Record, TaskId};
+use oxidask_protocol::{Attempt, Record, TaskId, WorkerId};
 
 /// Something to do. The shell carries these out, in order, and decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Copy the result of `task` from one node to another, which is about to get a task that needs
-    /// it and did not have it when this was decided.
+    /// Copy the result of `task` from one worker to another, which is about to get a task that
+    /// needs it and did not have it when this was decided.
     Fetch {
         /// The result.
         task: TaskId,
         /// The attempt that made it.
         attempt: Attempt,
         /// Who has it.
-        from: NodeId,
+        from: WorkerId,
         /// Who needs it.
-        to: NodeId,
+        to: WorkerId,
     },
-    /// Give a task to a node; its inputs are there or on their way.
+    /// Give a task to a worker; its inputs are there or on their way.
     Run {
-        /// The node.
-        node: NodeId,
+        /// The worker.
+        worker: WorkerId,
         /// The task.
         task: TaskId,
         /// Which try.
         attempt: Attempt,
     },
-    /// Ask for a task back, if the node has not started it; it answers `AttemptEnded` then, and
+    /// Ask for a task back, if the worker has not started it; it answers `AttemptEnded` then, and
     /// otherwise nothing.
     Retract {
-        /// The node.
-        node: NodeId,
+        /// The worker.
+        worker: WorkerId,
         /// The task.
         task: TaskId,
         /// Which try.
         attempt: Attempt,
     },
-    /// Stop an attempt that nobody needs. The node answers in any case: with how it ended.
+    /// Stop an attempt that nobody needs. The worker answers in any case: with how it ended.
     Cancel {
-        /// The node.
-        node: NodeId,
+        /// The worker.
+        worker: WorkerId,
         /// The task.
         task: TaskId,
         /// Which try.
@@ -47,15 +47,15 @@ pub enum Action {
     },
     /// Forget a result.
     Drop {
-        /// The node that holds it.
-        node: NodeId,
+        /// The worker that holds it.
+        worker: WorkerId,
         /// Whose result.
         task: TaskId,
         /// The attempt that made it.
         attempt: Attempt,
     },
     /// Tell the client how a wanted task ended. Sent once, and once more if a finished result was
-    /// lost with its nodes and could not be made again.
+    /// lost with its workers and could not be made again.
     Report {
         /// The task.
         task: TaskId,
@@ -88,13 +88,13 @@ pub enum Outcome {
 pub enum Failure {
     /// It raised, as often as it was allowed to.
     Raised,
-    /// So many nodes died while it ran there.
-    NodesCrashed {
+    /// So many workers died while it ran there.
+    WorkersCrashed {
         /// How many.
         times: u32,
     },
-    /// No node could run it within the time allowed.
-    NoNode,
+    /// No worker could run it within the time allowed.
+    NoWorker,
 }
 
 /// What one event leads to.

@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use oxidask_graph::Edges;
-use oxidask_protocol::{Attempt, NodeId, TaskId};
+use oxidask_protocol::{Attempt, TaskId, WorkerId};
 
 /// Something that happened. A shell makes these from threads, sockets and timers.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A node is ready for work. Its id was never used before.
-    NodeJoined {
-        /// The node.
-        node: NodeId,
+    /// A worker is ready for work. Its id was never used before.
+    WorkerJoined {
+        /// The worker.
+        worker: WorkerId,
         /// Tasks that it runs at once.
         threads: u32,
         /// Tasks that it is given at once: `threads`, or more to hide the way there.
         window: u32,
     },
-    /// A node is gone, with all that it held and ran.
-    NodeLost {
-        /// The node.
-        node: NodeId,
+    /// A worker is gone, with all that it held and ran.
+    WorkerLost {
+        /// The worker.
+        worker: WorkerId,
         /// Whether it may have died of a task that it ran.
         crashed: bool,
     },
@@ -30,7 +30,7 @@ pub enum Event {
     /// A task returned.
     TaskFinished {
         /// Where.
-        node: NodeId,
+        worker: WorkerId,
         /// The task.
         task: TaskId,
         /// Which try.
@@ -43,7 +43,7 @@ pub enum Event {
     /// A task raised.
     TaskErred {
         /// Where.
-        node: NodeId,
+        worker: WorkerId,
         /// The task.
         task: TaskId,
         /// Which try.
@@ -52,16 +52,16 @@ pub enum Event {
     /// A cancelled or taken back attempt will not run, or was stopped.
     AttemptEnded {
         /// Where.
-        node: NodeId,
+        worker: WorkerId,
         /// The task.
         task: TaskId,
         /// Which try.
         attempt: Attempt,
     },
-    /// A node could not fetch an input; the attempt has ended.
+    /// A worker could not fetch an input; the attempt has ended.
     InputMissing {
-        /// The node that needed it.
-        node: NodeId,
+        /// The worker that needed it.
+        worker: WorkerId,
         /// For this task.
         task: TaskId,
         /// Which try.
@@ -69,12 +69,12 @@ pub enum Event {
         /// What it needed.
         input: TaskId,
         /// Where it looked.
-        from: NodeId,
+        from: WorkerId,
     },
-    /// A node holds a copy that it fetched.
+    /// A worker holds a copy that it fetched.
     ReplicaAdded {
-        /// The node.
-        node: NodeId,
+        /// The worker.
+        worker: WorkerId,
         /// The task whose result it is.
         task: TaskId,
         /// The attempt that made the result.

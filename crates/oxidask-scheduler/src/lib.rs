@@ -8,12 +8,12 @@
 
 mod action;
 mod event;
-mod nodes;
 mod planted;
 mod queue;
 mod state;
 mod tasks;
 mod validate;
+mod workers;
 
 pub use action::{Action, Failure, Outbox, Outcome};
 pub use event::{Event, Submission};

@@ -5,10 +5,10 @@
 /// A mistake that can be planted into the scheduler by the tests of the simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
-    /// Tasks that ran on a lost node are not started again.
-    LostNodeKeepsItsTasks,
-    /// A lost node is still named as a holder of results that others hold too.
-    LostNodeKeepsItsReplicas,
+    /// Tasks that ran on a lost worker are not started again.
+    LostWorkerKeepsItsTasks,
+    /// A lost worker is still named as a holder of results that others hold too.
+    LostWorkerKeepsItsReplicas,
     /// Tasks whose input was lost while they waited run without it.
     LostInputIsNotAwaited,
     /// What an out-of-date attempt reports is taken for the current one.
@@ -25,17 +25,17 @@ pub enum Bug {
     ErrorStopsAtFirstDependent,
     /// A copy of an out-of-date result is taken for a copy of the current one.
     OldReplicaCounts,
-    /// Tasks that had no node are forgotten when one joins.
-    JoiningNodeGetsNoOldWork,
-    /// A task taken back from a busy node is not given to anybody.
+    /// Tasks that had no worker are forgotten when one joins.
+    JoiningWorkerGetsNoOldWork,
+    /// A task taken back from a busy worker is not given to anybody.
     RetractedTaskIsLost,
 }
 
 impl Bug {
     /// Every one.
     pub const ALL: [Self; 12] = [
-        Self::LostNodeKeepsItsTasks,
-        Self::LostNodeKeepsItsReplicas,
+        Self::LostWorkerKeepsItsTasks,
+        Self::LostWorkerKeepsItsReplicas,
         Self::LostInputIsNotAwaited,
         Self::OldAttemptCounts,
         Self::ResultsAreNeverDropped,
@@ -44,7 +44,7 @@ impl Bug {
         Self::RaisingTaskKeepsItsSlot,
         Self::ErrorStopsAtFirstDependent,
         Self::OldReplicaCounts,
-        Self::JoiningNodeGetsNoOldWork,
+        Self::JoiningWorkerGetsNoOldWork,
         Self::RetractedTaskIsLost,
     ];
 }

@@ -1,34 +1,34 @@
 //! [`SchedulerState`]: events in, actions out.
 //!
-//! The life of a task: *waiting* until its inputs are in memory; then *queued*, either in the common
-//! queue (tasks without inputs, which any node may start) or in that of the node that suits it best;
-//! *processing* once a node has it; *memory* when it returned. A result that no unfinished task and
-//! no client needs is dropped and its task *released*; it may have to run again when a node is lost,
-//! until all that was made from it is *forgotten*.
+//! The life of a task: *waiting* until its inputs are in memory; then *queued*, either in the
+//! common queue (tasks without inputs, which any worker may start) or in that of the worker that
+//! suits it best; *processing* once a worker has it; *memory* when it returned. A result that no
+//! unfinished task and no client needs is dropped and its task *released*; it may have to run again
+//! when a worker is lost, until all that was made from it is *forgotten*.
 //!
-//! A cancelled attempt holds its slot until the node has answered. Until then the task's new attempt
-//! waits; if the old one returns after all, its result is taken. So two attempts of a task never run
-//! beside each other on living nodes.
+//! A cancelled attempt holds its slot until the worker has answered. Until then the task's new
+//! attempt waits; if the old one returns after all, its result is taken. So two attempts of a task
+//! never run beside each other on living workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use oxidask_protocol::{Attempt, Cause, GroupId, NodeId, Record, RecordBody, TaskId, TaskState};
+use oxidask_protocol::{Attempt, Cause, GroupId, Record, RecordBody, TaskId, TaskState, WorkerId};
 
-use crate::nodes::{Nodes, Urgency};
 use crate::planted::{Bug, Planted};
 use crate::queue::RankSet;
 use crate::tasks::{NOWHERE, Tasks, flag};
+use crate::workers::{Urgency, Workers};
 use crate::{Action, Event, Failure, Outbox, Outcome, Submission};
 
 /// What can be set.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How many crashes of nodes a task may be part of before it is given up.
+    /// How many crashes of workers a task may be part of before it is given up.
     pub allowed_failures: u32,
-    /// How long a task may wait for a node that can run it.
+    /// How long a task may wait for a worker that can run it.
     pub no_worker_timeout: Duration,
-    /// Bytes a second between nodes, for weighing a transfer against waiting.
+    /// Bytes a second between workers, for weighing a transfer against waiting.
     pub bandwidth: f64,
 }
 
@@ -38,9 +38,9 @@ impl Default for Settings {
     }
 }
 
-/// Inputs looked at when a node is chosen; more would cost time and change little.
+/// Inputs looked at when a worker is chosen; more would cost time and change little.
 const INPUTS_WEIGHED: usize = 8;
-/// A task with more inputs than this does not draw them all to one node.
+/// A task with more inputs than this does not draw them all to one worker.
 const SIBLINGS_DRAWN: usize = 32;
 /// What a group's tasks are taken to last before one has run.
 const UNKNOWN_DURATION: f64 = 1e-3;
@@ -49,17 +49,17 @@ const UNKNOWN_DURATION: f64 = 1e-3;
 #[derive(Debug, Default)]
 pub struct SchedulerState {
     pub(crate) tasks: Tasks,
-    pub(crate) nodes: Nodes,
+    pub(crate) workers: Workers,
     settings: Settings,
     pub(crate) submissions: Vec<SubmissionInfo>,
     /// Tasks without inputs that wait for a slot anywhere.
     pub(crate) common_queue: BTreeMap<u64, CommonQueue>,
-    /// Tasks that no living node may run, since when.
+    /// Tasks that no living worker may run, since when.
     pub(crate) no_worker: BTreeMap<TaskId, Duration>,
     /// Holders beside the first, for results that have several.
-    pub(crate) replicas: BTreeMap<TaskId, BTreeSet<NodeId>>,
+    pub(crate) replicas: BTreeMap<TaskId, BTreeSet<WorkerId>>,
     /// Cancelled attempts that hold a slot.
-    pub(crate) ghosts: BTreeMap<TaskId, (NodeId, Attempt)>,
+    pub(crate) ghosts: BTreeMap<TaskId, (WorkerId, Attempt)>,
     /// Tasks that were asked back.
     pub(crate) retracting: BTreeMap<TaskId, Retraction>,
     /// The task that is to blame for an erred one, if that is another one.
@@ -68,8 +68,8 @@ pub struct SchedulerState {
     pub(crate) retries_left: BTreeMap<TaskId, u32>,
     pub(crate) crashes: BTreeMap<TaskId, u32>,
     pub(crate) groups: Vec<Group>,
-    /// Nodes that may take tasks since the last look.
-    open_nodes: Vec<NodeId>,
+    /// Workers that may take tasks since the last look.
+    open_workers: Vec<WorkerId>,
     now: Duration,
     planted: Planted,
 }
@@ -77,8 +77,8 @@ pub struct SchedulerState {
 /// A task that was asked back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retraction {
-    from: NodeId,
-    pub(crate) to: NodeId,
+    from: WorkerId,
+    pub(crate) to: WorkerId,
 }
 
 #[derive(Debug)]
@@ -102,7 +102,7 @@ pub(crate) struct Group {
 }
 
 impl SchedulerState {
-    /// A scheduler without nodes and tasks.
+    /// A scheduler without workers and tasks.
     pub fn new(settings: Settings) -> Self {
         Self { settings, ..Self::default() }
     }
@@ -119,30 +119,30 @@ impl SchedulerState {
     pub fn handle(&mut self, event: Event, now: Duration, outbox: &mut Outbox) {
         self.now = now;
         match event {
-            Event::TaskFinished { node, task, attempt, nbytes, duration } => {
-                self.task_finished(node, task, attempt, nbytes, duration, outbox);
+            Event::TaskFinished { worker, task, attempt, nbytes, duration } => {
+                self.task_finished(worker, task, attempt, nbytes, duration, outbox);
             }
-            Event::TaskErred { node, task, attempt } => {
-                self.task_erred(node, task, attempt, outbox);
+            Event::TaskErred { worker, task, attempt } => {
+                self.task_erred(worker, task, attempt, outbox);
             }
-            Event::AttemptEnded { node, task, attempt } => {
-                self.attempt_ended(node, task, attempt, outbox);
+            Event::AttemptEnded { worker, task, attempt } => {
+                self.attempt_ended(worker, task, attempt, outbox);
             }
-            Event::InputMissing { node, task, attempt, input, from } => {
-                self.input_missing(node, task, attempt, input, from, outbox);
+            Event::InputMissing { worker, task, attempt, input, from } => {
+                self.input_missing(worker, task, attempt, input, from, outbox);
             }
-            Event::ReplicaAdded { node, task, attempt } => {
-                self.replica_added(node, task, attempt, outbox);
+            Event::ReplicaAdded { worker, task, attempt } => {
+                self.replica_added(worker, task, attempt, outbox);
             }
             Event::GraphSubmitted(submission) => {
                 self.graph_submitted(&submission, outbox);
             }
-            Event::NodeJoined { node, threads, window } => {
-                self.node_joined(node, threads, window, outbox);
+            Event::WorkerJoined { worker, threads, window } => {
+                self.worker_joined(worker, threads, window, outbox);
             }
-            Event::NodeLost { node, crashed } => self.node_lost(node, crashed, outbox),
+            Event::WorkerLost { worker, crashed } => self.worker_lost(worker, crashed, outbox),
             Event::TasksReleased { tasks } => self.tasks_released(&tasks, outbox),
-            Event::TimePassed => self.give_up_on_tasks_without_node(outbox),
+            Event::TimePassed => self.give_up_on_tasks_without_worker(outbox),
         }
         self.give_out_tasks(outbox);
     }
@@ -192,10 +192,10 @@ impl SchedulerState {
         self.tasks.attempt(task)
     }
 
-    /// The nodes that hold the task's result, as far as is known; none unless it is in memory.
-    pub fn holders_of(&self, task: TaskId) -> impl Iterator<Item = NodeId> + '_ {
+    /// The workers that hold the task's result, as far as is known; none unless it is in memory.
+    pub fn holders_of(&self, task: TaskId) -> impl Iterator<Item = WorkerId> + '_ {
         let in_memory = self.tasks.state(task) == TaskState::Memory;
-        let first = in_memory.then(|| self.tasks.node[task.index()]);
+        let first = in_memory.then(|| self.tasks.worker[task.index()]);
         first.into_iter().chain(self.replicas.get(&task).into_iter().flatten().copied())
     }
 
@@ -325,20 +325,20 @@ impl SchedulerState {
 
     fn task_finished(
         &mut self,
-        node: NodeId,
+        worker: WorkerId,
         task: TaskId,
         attempt: Attempt,
         nbytes: u64,
         duration: Duration,
         outbox: &mut Outbox,
     ) {
-        let Some(was) = self.end_attempt(node, task, attempt) else {
+        let Some(was) = self.end_attempt(worker, task, attempt) else {
             return;
         };
         if was == Ended::Cancelled {
             let state = self.tasks.state(task);
             if !state.is_unfinished() {
-                outbox.actions.push(Action::Drop { node, task, attempt });
+                outbox.actions.push(Action::Drop { worker, task, attempt });
                 return;
             }
             // The cancelled attempt returned after all, and the result is needed again: it counts.
@@ -349,7 +349,7 @@ impl SchedulerState {
         let seconds = duration.as_secs_f64();
         group.mean_duration =
             Some(group.mean_duration.map_or(seconds, |mean| mean + 0.2 * (seconds - mean)));
-        self.tasks.node[task.index()] = node;
+        self.tasks.worker[task.index()] = worker;
         self.tasks.nbytes[task.index()] = nbytes;
         self.transition(task, TaskState::Memory, Cause::Finished, outbox);
         self.inputs_were_read(task, outbox);
@@ -392,10 +392,16 @@ impl SchedulerState {
         }
     }
 
-    fn task_erred(&mut self, node: NodeId, task: TaskId, attempt: Attempt, outbox: &mut Outbox) {
+    fn task_erred(
+        &mut self,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: Attempt,
+        outbox: &mut Outbox,
+    ) {
         let keeps_slot = self.planted.has(Bug::RaisingTaskKeepsItsSlot);
-        let Some(was) = self.end_attempt(node, task, attempt) else { return };
-        if keeps_slot && let Some(entry) = self.nodes.get_mut(node) {
+        let Some(was) = self.end_attempt(worker, task, attempt) else { return };
+        if keeps_slot && let Some(entry) = self.workers.get_mut(worker) {
             entry.occupied += 1;
         }
         match was {
@@ -462,58 +468,64 @@ impl SchedulerState {
 
     fn drop_result(&mut self, task: TaskId, cause: Cause, outbox: &mut Outbox) {
         let attempt = self.tasks.attempt(task);
-        let node = self.tasks.node[task.index()];
-        outbox.actions.push(Action::Drop { node, task, attempt });
+        let worker = self.tasks.worker[task.index()];
+        outbox.actions.push(Action::Drop { worker, task, attempt });
         if self.tasks.has(task, flag::REPLICATED) {
             self.tasks.clear(task, flag::REPLICATED);
-            for node in self.replicas.remove(&task).unwrap_or_default() {
-                outbox.actions.push(Action::Drop { node, task, attempt });
+            for worker in self.replicas.remove(&task).unwrap_or_default() {
+                outbox.actions.push(Action::Drop { worker, task, attempt });
             }
         }
-        self.tasks.node[task.index()] = NOWHERE;
+        self.tasks.worker[task.index()] = NOWHERE;
         self.tasks.attempt[task.index()] += 1;
         self.transition(task, TaskState::Released, cause, outbox);
     }
 
-    fn replica_added(&mut self, node: NodeId, task: TaskId, attempt: Attempt, outbox: &mut Outbox) {
-        if self.nodes.get(node).is_none() {
+    fn replica_added(
+        &mut self,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: Attempt,
+        outbox: &mut Outbox,
+    ) {
+        if self.workers.get(worker).is_none() {
             return;
         }
         let is_current = self.tasks.state(task) == TaskState::Memory
             && (self.tasks.attempt(task) == attempt || self.planted.has(Bug::OldReplicaCounts));
         if !is_current {
-            outbox.actions.push(Action::Drop { node, task, attempt });
-        } else if !self.holds(node, task) {
+            outbox.actions.push(Action::Drop { worker, task, attempt });
+        } else if !self.holds(worker, task) {
             self.tasks.set(task, flag::REPLICATED);
-            self.replicas.entry(task).or_default().insert(node);
+            self.replicas.entry(task).or_default().insert(worker);
         }
     }
 
-    pub(crate) fn holds(&self, node: NodeId, task: TaskId) -> bool {
-        self.tasks.node[task.index()] == node
+    pub(crate) fn holds(&self, worker: WorkerId, task: TaskId) -> bool {
+        self.tasks.worker[task.index()] == worker
             || self.tasks.has(task, flag::REPLICATED)
-                && self.replicas.get(&task).is_some_and(|nodes| nodes.contains(&node))
+                && self.replicas.get(&task).is_some_and(|workers| workers.contains(&worker))
     }
 
     // ---- Attempts ----
 
-    /// Frees the slot of an attempt that the node says has ended; `None` if it was not running.
-    fn end_attempt(&mut self, node: NodeId, task: TaskId, attempt: Attempt) -> Option<Ended> {
+    /// Frees the slot of an attempt that the worker says has ended; `None` if it was not running.
+    fn end_attempt(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) -> Option<Ended> {
         let is_current = self.tasks.state(task) == TaskState::Processing
-            && (self.tasks.node[task.index()] == node && self.tasks.attempt(task) == attempt
+            && (self.tasks.worker[task.index()] == worker && self.tasks.attempt(task) == attempt
                 || self.planted.has(Bug::OldAttemptCounts));
-        let node = if is_current { self.tasks.node[task.index()] } else { node };
+        let worker = if is_current { self.tasks.worker[task.index()] } else { worker };
         let ended = if is_current {
-            let entry = self.nodes.alive_mut(node);
+            let entry = self.workers.alive_mut(worker);
             if entry.prefetches() {
                 let urgency = urgency(&self.submissions, &self.tasks, task);
                 entry.given.remove(&(urgency, task));
             }
             // So that `stop` knows that there is nothing to stop.
-            self.tasks.node[task.index()] = NOWHERE;
+            self.tasks.worker[task.index()] = NOWHERE;
             Ended::Current
         } else if self.tasks.has(task, flag::GHOST)
-            && self.ghosts.get(&task) == Some(&(node, attempt))
+            && self.ghosts.get(&task) == Some(&(worker, attempt))
         {
             self.ghosts.remove(&task);
             self.tasks.clear(task, flag::GHOST);
@@ -522,9 +534,9 @@ impl SchedulerState {
             return None;
         };
         self.end_retraction(task);
-        self.nodes.alive_mut(node).occupied -= 1;
-        self.nodes.load_changed(node);
-        self.open_nodes.push(node);
+        self.workers.alive_mut(worker).occupied -= 1;
+        self.workers.load_changed(worker);
+        self.open_workers.push(worker);
         Some(ended)
     }
 
@@ -533,19 +545,25 @@ impl SchedulerState {
             self.tasks.clear(task, flag::RETRACTING);
             let Retraction { from, to } =
                 self.retracting.remove(&task).expect("a task marked RETRACTING is listed");
-            if let Some(entry) = self.nodes.get_mut(from) {
+            if let Some(entry) = self.workers.get_mut(from) {
                 entry.asked_back -= 1;
             }
-            if let Some(entry) = self.nodes.get_mut(to) {
+            if let Some(entry) = self.workers.get_mut(to) {
                 entry.expected -= 1;
-                self.open_nodes.push(to);
+                self.open_workers.push(to);
             }
         }
     }
 
-    fn attempt_ended(&mut self, node: NodeId, task: TaskId, attempt: Attempt, outbox: &mut Outbox) {
+    fn attempt_ended(
+        &mut self,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: Attempt,
+        outbox: &mut Outbox,
+    ) {
         let for_whom = self.retracting.get(&task).map(|retraction| retraction.to);
-        match self.end_attempt(node, task, attempt) {
+        match self.end_attempt(worker, task, attempt) {
             None => {}
             Some(Ended::Cancelled) => self.go_on_without_ghost(task, outbox),
             Some(Ended::Current) => {
@@ -556,7 +574,10 @@ impl SchedulerState {
                 self.transition(task, TaskState::Waiting, Cause::Retracted, outbox);
                 match for_whom {
                     Some(thief)
-                        if self.nodes.get(thief).is_some_and(crate::nodes::Node::has_free_slot) =>
+                        if self
+                            .workers
+                            .get(thief)
+                            .is_some_and(crate::workers::Worker::has_free_slot) =>
                     {
                         self.queue_at(thief, task, Cause::Retracted, outbox);
                     }
@@ -577,20 +598,20 @@ impl SchedulerState {
 
     fn input_missing(
         &mut self,
-        node: NodeId,
+        worker: WorkerId,
         task: TaskId,
         attempt: Attempt,
         input: TaskId,
-        from: NodeId,
+        from: WorkerId,
         outbox: &mut Outbox,
     ) {
-        let Some(was) = self.end_attempt(node, task, attempt) else { return };
+        let Some(was) = self.end_attempt(worker, task, attempt) else { return };
         if self.tasks.state(input) == TaskState::Memory
-            && self.nodes.get(from).is_some()
+            && self.workers.get(from).is_some()
             && self.holds(from, input)
         {
             let attempt = self.tasks.attempt(input);
-            outbox.actions.push(Action::Drop { node: from, task: input, attempt });
+            outbox.actions.push(Action::Drop { worker: from, task: input, attempt });
             if let Some(lost) = self.remove_holder(from, input) {
                 // The attempt that has just ended waits for the input like any other.
                 if was == Ended::Current {
@@ -621,21 +642,21 @@ impl SchedulerState {
             self.unqueue(task);
             return;
         }
-        let node = self.tasks.node[task.index()];
-        if node == NOWHERE {
+        let worker = self.tasks.worker[task.index()];
+        if worker == NOWHERE {
             return;
         }
-        let entry = self.nodes.alive_mut(node);
+        let entry = self.workers.alive_mut(worker);
         if entry.prefetches() {
             let urgency = urgency(&self.submissions, &self.tasks, task);
             entry.given.remove(&(urgency, task));
         }
         let attempt = self.tasks.attempt(task);
-        self.ghosts.insert(task, (node, attempt));
+        self.ghosts.insert(task, (worker, attempt));
         self.tasks.set(task, flag::GHOST);
         self.tasks.attempt[task.index()] += 1;
-        self.tasks.node[task.index()] = NOWHERE;
-        outbox.actions.push(Action::Cancel { node, task, attempt });
+        self.tasks.worker[task.index()] = NOWHERE;
+        outbox.actions.push(Action::Cancel { worker, task, attempt });
     }
 
     // ---- Readiness and placement ----
@@ -645,14 +666,14 @@ impl SchedulerState {
         if self.tasks.has(task, flag::GHOST) && !self.planted.has(Bug::CancelledAttemptIsIgnored) {
             return;
         }
-        if self.nodes.is_empty() {
+        if self.workers.is_empty() {
             self.no_worker.insert(task, self.now);
             self.transition(task, TaskState::NoWorker, cause, outbox);
         } else if self.tasks.dependency_count(task) == 0 {
             self.queue_anywhere(task, cause, outbox);
         } else {
-            let node = self.best_node(task);
-            self.queue_at(node, task, cause, outbox);
+            let worker = self.best_worker(task);
+            self.queue_at(worker, task, cause, outbox);
         }
     }
 
@@ -665,16 +686,16 @@ impl SchedulerState {
             .or_insert_with(|| CommonQueue { submission: number, ranks: RankSet::new(bound) })
             .ranks
             .insert(self.tasks.rank[task.index()]);
-        self.tasks.node[task.index()] = NOWHERE;
+        self.tasks.worker[task.index()] = NOWHERE;
         self.transition(task, TaskState::Queued, cause, outbox);
     }
 
-    fn queue_at(&mut self, node: NodeId, task: TaskId, cause: Cause, outbox: &mut Outbox) {
+    fn queue_at(&mut self, worker: WorkerId, task: TaskId, cause: Cause, outbox: &mut Outbox) {
         let urgency = urgency(&self.submissions, &self.tasks, task);
-        self.nodes.alive_mut(node).queue.insert((urgency, task));
-        self.nodes.load_changed(node);
-        self.open_nodes.push(node);
-        self.tasks.node[task.index()] = node;
+        self.workers.alive_mut(worker).queue.insert((urgency, task));
+        self.workers.load_changed(worker);
+        self.open_workers.push(worker);
+        self.tasks.worker[task.index()] = worker;
         self.transition(task, TaskState::Queued, cause, outbox);
     }
 
@@ -686,14 +707,14 @@ impl SchedulerState {
             }
             TaskState::Queued => {
                 let urgency = urgency(&self.submissions, &self.tasks, task);
-                let node = self.tasks.node[task.index()];
-                if node == NOWHERE {
+                let worker = self.tasks.worker[task.index()];
+                if worker == NOWHERE {
                     self.take_from_common_queue(urgency);
-                } else if let Some(entry) = self.nodes.get_mut(node) {
+                } else if let Some(entry) = self.workers.get_mut(worker) {
                     entry.queue.remove(&(urgency, task));
-                    self.nodes.load_changed(node);
+                    self.workers.load_changed(worker);
                 }
-                self.tasks.node[task.index()] = NOWHERE;
+                self.tasks.worker[task.index()] = NOWHERE;
             }
             _ => {}
         }
@@ -709,37 +730,37 @@ impl SchedulerState {
         TaskId(task)
     }
 
-    /// The node on which a task with inputs starts first, by what is known: one of those that hold
-    /// its largest inputs, or the least loaded one.
-    fn best_node(&self, task: TaskId) -> NodeId {
-        if let Some(node) = self.nodes.single() {
-            return node;
+    /// The worker on which a task with inputs starts first, by what is known: one of those that
+    /// hold its largest inputs, or the least loaded one.
+    fn best_worker(&self, task: TaskId) -> WorkerId {
+        if let Some(worker) = self.workers.single() {
+            return worker;
         }
-        let mut candidates: Vec<NodeId> = Vec::with_capacity(INPUTS_WEIGHED + 1);
-        candidates.extend(self.nodes.least_loaded());
+        let mut candidates: Vec<WorkerId> = Vec::with_capacity(INPUTS_WEIGHED + 1);
+        candidates.extend(self.workers.least_loaded());
         for place in 0..self.tasks.dependency_count(task).min(INPUTS_WEIGHED) {
-            let holder = self.tasks.node[self.tasks.dependency(task, place).index()];
+            let holder = self.tasks.worker[self.tasks.dependency(task, place).index()];
             if holder != NOWHERE && !candidates.contains(&holder) {
                 candidates.push(holder);
             }
         }
-        let cost = |&node: &NodeId| self.expected_start(node, task);
+        let cost = |&worker: &WorkerId| self.expected_start(worker, task);
         candidates
             .into_iter()
             .min_by(|a, b| cost(a).total_cmp(&cost(b)).then(a.cmp(b)))
-            .expect("there is a least loaded node when there are nodes")
+            .expect("there is a least loaded worker when there are workers")
     }
 
-    /// Seconds until the task could start on the node.
-    fn expected_start(&self, node: NodeId, task: TaskId) -> f64 {
-        let entry = self.nodes.get(node).expect("candidates are alive");
+    /// Seconds until the task could start on the worker.
+    fn expected_start(&self, worker: WorkerId, task: TaskId) -> f64 {
+        let entry = self.workers.get(worker).expect("candidates are alive");
         let group = &self.groups[self.tasks.group[task.index()].index()];
         let duration = group.mean_duration.unwrap_or(UNKNOWN_DURATION);
         let ahead = f64::from(entry.occupied) + entry.queue.len() as f64;
         let rounds = (ahead / f64::from(entry.threads.max(1))).floor();
         let missing: u64 = (0..self.tasks.dependency_count(task).min(INPUTS_WEIGHED))
             .map(|place| self.tasks.dependency(task, place))
-            .filter(|&input| !self.holds(node, input))
+            .filter(|&input| !self.holds(worker, input))
             // A message costs as much as some kilobytes.
             .map(|input| self.tasks.nbytes[input.index()] + 10_000)
             .sum();
@@ -751,31 +772,33 @@ impl SchedulerState {
     /// Fills free slots until there is no slot or no task.
     fn give_out_tasks(&mut self, outbox: &mut Outbox) {
         loop {
-            while let Some(node) = self.open_nodes.pop() {
-                while self.nodes.get(node).is_some_and(|entry| !entry.queue.is_empty())
-                    && self.fill_slot(node, outbox)
+            while let Some(worker) = self.open_workers.pop() {
+                while self.workers.get(worker).is_some_and(|entry| !entry.queue.is_empty())
+                    && self.fill_slot(worker, outbox)
                 {}
             }
-            // One at a time to whoever has least to do, so that a few tasks spread over all nodes.
+            // One at a time to whoever has least to do, so that a few tasks spread over all
+            // workers.
             while !self.common_queue.is_empty() {
-                let Some(node) = self.nodes.least_loaded() else { break };
-                if !self.fill_slot(node, outbox) {
+                let Some(worker) = self.workers.least_loaded() else { break };
+                if !self.fill_slot(worker, outbox) {
                     break;
                 }
             }
-            if self.nodes.len() > 1 {
+            if self.workers.len() > 1 {
                 self.share_out(outbox);
             }
-            // A task from the common queue may have drawn others into the queue of its node.
-            if self.open_nodes.is_empty() {
+            // A task from the common queue may have drawn others into the queue of its worker.
+            if self.open_workers.is_empty() {
                 return;
             }
         }
     }
 
-    /// Gives a node the most urgent task that it may run; `false` if it has no slot or none waits.
-    fn fill_slot(&mut self, node: NodeId, outbox: &mut Outbox) -> bool {
-        let Some(entry) = self.nodes.get(node) else { return false };
+    /// Gives a worker the most urgent task that it may run; `false` if it has no slot or none
+    /// waits.
+    fn fill_slot(&mut self, worker: WorkerId, outbox: &mut Outbox) -> bool {
+        let Some(entry) = self.workers.get(worker) else { return false };
         if !entry.has_free_slot() {
             return false;
         }
@@ -787,24 +810,24 @@ impl SchedulerState {
         let task = match (own, common) {
             (None, None) => return false,
             (Some((own, task)), common) if common.is_none_or(|common| own < common) => {
-                self.nodes.alive_mut(node).queue.pop_first();
+                self.workers.alive_mut(worker).queue.pop_first();
                 task
             }
             (_, Some(common)) => {
                 let task = self.take_from_common_queue(common);
-                if self.nodes.len() > 1 {
-                    self.draw_siblings(node, task, outbox);
+                if self.workers.len() > 1 {
+                    self.draw_siblings(worker, task, outbox);
                 }
                 task
             }
             (Some(_), None) => unreachable!("covered by the guard above"),
         };
-        self.give(node, task, outbox);
+        self.give(worker, task, outbox);
         true
     }
 
-    /// Queues the tasks that are read together with `task` at the node that got `task`.
-    fn draw_siblings(&mut self, node: NodeId, task: TaskId, outbox: &mut Outbox) {
+    /// Queues the tasks that are read together with `task` at the worker that got `task`.
+    fn draw_siblings(&mut self, worker: WorkerId, task: TaskId, outbox: &mut Outbox) {
         if self.tasks.dependent_count(task) == 0 {
             return;
         }
@@ -817,51 +840,55 @@ impl SchedulerState {
             let sibling = self.tasks.dependency(reader, place);
             if sibling != task
                 && self.tasks.state(sibling) == TaskState::Queued
-                && self.tasks.node[sibling.index()] == NOWHERE
+                && self.tasks.worker[sibling.index()] == NOWHERE
             {
                 let urgency = urgency(&self.submissions, &self.tasks, sibling);
                 self.take_from_common_queue(urgency);
-                self.queue_at(node, sibling, Cause::SlotFree, outbox);
+                self.queue_at(worker, sibling, Cause::SlotFree, outbox);
             }
         }
     }
 
-    fn give(&mut self, node: NodeId, task: TaskId, outbox: &mut Outbox) {
-        self.tasks.node[task.index()] = node;
+    fn give(&mut self, worker: WorkerId, task: TaskId, outbox: &mut Outbox) {
+        self.tasks.worker[task.index()] = worker;
         self.transition(task, TaskState::Processing, Cause::SlotFree, outbox);
-        let entry = self.nodes.alive_mut(node);
+        let entry = self.workers.alive_mut(worker);
         entry.occupied += 1;
         if entry.prefetches() {
             let urgency = urgency(&self.submissions, &self.tasks, task);
             entry.given.insert((urgency, task));
         }
-        self.nodes.load_changed(node);
-        if self.nodes.single().is_none() {
+        self.workers.load_changed(worker);
+        if self.workers.single().is_none() {
             for place in 0..self.tasks.dependency_count(task) {
                 let input = self.tasks.dependency(task, place);
-                if !self.holds(node, input) {
+                if !self.holds(worker, input) {
                     outbox.actions.push(Action::Fetch {
                         task: input,
                         attempt: self.tasks.attempt(input),
-                        from: self.tasks.node[input.index()],
-                        to: node,
+                        from: self.tasks.worker[input.index()],
+                        to: worker,
                     });
                 }
             }
         }
-        outbox.actions.push(Action::Run { node, task, attempt: self.tasks.attempt(task) });
+        outbox.actions.push(Action::Run { worker, task, attempt: self.tasks.attempt(task) });
     }
 
-    /// Gives idle nodes what waits elsewhere: first from queues, then by asking nodes for tasks that
-    /// they have not started.
+    /// Gives idle workers what waits elsewhere: first from queues, then by asking workers for tasks
+    /// that they have not started.
     fn share_out(&mut self, outbox: &mut Outbox) {
-        while let (Some(idle), Some(busy)) = (self.nodes.least_loaded(), self.nodes.most_loaded()) {
-            if idle == busy || !self.nodes.get(idle).is_some_and(crate::nodes::Node::is_starving) {
+        while let (Some(idle), Some(busy)) =
+            (self.workers.least_loaded(), self.workers.most_loaded())
+        {
+            if idle == busy
+                || !self.workers.get(idle).is_some_and(crate::workers::Worker::is_starving)
+            {
                 return;
             }
-            let entry = self.nodes.alive_mut(busy);
+            let entry = self.workers.alive_mut(busy);
             if let Some((_, task)) = entry.queue.pop_last() {
-                self.nodes.load_changed(busy);
+                self.workers.load_changed(busy);
                 self.give(idle, task, outbox);
                 continue;
             }
@@ -878,46 +905,46 @@ impl SchedulerState {
             entry.asked_back += 1;
             self.tasks.set(task, flag::RETRACTING);
             self.retracting.insert(task, Retraction { from: busy, to: idle });
-            self.nodes.alive_mut(idle).expected += 1;
+            self.workers.alive_mut(idle).expected += 1;
             outbox.actions.push(Action::Retract {
-                node: busy,
+                worker: busy,
                 task,
                 attempt: self.tasks.attempt(task),
             });
         }
     }
 
-    // ---- Nodes ----
+    // ---- Workers ----
 
-    fn node_joined(&mut self, node: NodeId, threads: u32, window: u32, outbox: &mut Outbox) {
-        self.nodes.insert(node, threads, window);
-        self.record(RecordBody::Node { node, threads }, outbox);
-        self.open_nodes.push(node);
-        if self.planted.has(Bug::JoiningNodeGetsNoOldWork) {
+    fn worker_joined(&mut self, worker: WorkerId, threads: u32, window: u32, outbox: &mut Outbox) {
+        self.workers.insert(worker, threads, window);
+        self.record(RecordBody::Worker { worker, threads }, outbox);
+        self.open_workers.push(worker);
+        if self.planted.has(Bug::JoiningWorkerGetsNoOldWork) {
             return;
         }
         for (task, _) in std::mem::take(&mut self.no_worker) {
-            self.make_ready(task, Cause::NodeJoined, outbox);
+            self.make_ready(task, Cause::WorkerJoined, outbox);
         }
     }
 
-    fn node_lost(&mut self, node: NodeId, crashed: bool, outbox: &mut Outbox) {
-        if self.nodes.remove(node).is_none() {
+    fn worker_lost(&mut self, worker: WorkerId, crashed: bool, outbox: &mut Outbox) {
+        if self.workers.remove(worker).is_none() {
             return;
         }
-        self.record(RecordBody::Node { node, threads: 0 }, outbox);
+        self.record(RecordBody::Worker { worker, threads: 0 }, outbox);
         let (mut interrupted, mut lost) = (Vec::new(), Vec::new());
-        if !self.planted.has(Bug::LostNodeKeepsItsReplicas) {
-            self.remove_copies_at(node);
+        if !self.planted.has(Bug::LostWorkerKeepsItsReplicas) {
+            self.remove_copies_at(worker);
         }
         for task in (0..self.tasks.len() as u32).map(TaskId) {
-            if self.tasks.node[task.index()] != node {
+            if self.tasks.worker[task.index()] != worker {
                 continue;
             }
             match self.tasks.state(task) {
-                TaskState::Processing if self.planted.has(Bug::LostNodeKeepsItsTasks) => {}
+                TaskState::Processing if self.planted.has(Bug::LostWorkerKeepsItsTasks) => {}
                 TaskState::Processing | TaskState::Queued => interrupted.push(task),
-                TaskState::Memory => lost.extend(self.remove_holder(node, task)),
+                TaskState::Memory => lost.extend(self.remove_holder(worker, task)),
                 _ => {}
             }
         }
@@ -932,13 +959,13 @@ impl SchedulerState {
                     given_up.push((task, *times));
                 }
             }
-            self.tasks.node[task.index()] = NOWHERE;
-            self.transition(task, TaskState::Waiting, Cause::NodeLost, outbox);
+            self.tasks.worker[task.index()] = NOWHERE;
+            self.transition(task, TaskState::Waiting, Cause::WorkerLost, outbox);
         }
         let freed: Vec<TaskId> = self
             .ghosts
             .iter()
-            .filter(|(_, ghost)| ghost.0 == node)
+            .filter(|(_, ghost)| ghost.0 == worker)
             .map(|(&task, _)| task)
             .collect();
         for &task in &freed {
@@ -946,23 +973,23 @@ impl SchedulerState {
             self.ghosts.remove(&task);
             self.tasks.clear(task, flag::GHOST);
         }
-        self.results_were_lost(&lost, Cause::NodeLost, outbox);
+        self.results_were_lost(&lost, Cause::WorkerLost, outbox);
         for (task, times) in given_up {
-            self.fail(task, Failure::NodesCrashed { times }, Cause::NodeLost, outbox);
+            self.fail(task, Failure::WorkersCrashed { times }, Cause::WorkerLost, outbox);
         }
         for task in interrupted.into_iter().chain(freed) {
             self.go_on_without_ghost(task, outbox);
         }
-        if self.nodes.is_empty() {
+        if self.workers.is_empty() {
             self.park_common_queue(outbox);
         }
     }
 
-    /// Strikes a lost node from the holders beside the first of every result.
-    fn remove_copies_at(&mut self, node: NodeId) {
+    /// Strikes a lost worker from the holders beside the first of every result.
+    fn remove_copies_at(&mut self, worker: WorkerId) {
         let flags = &mut self.tasks.flags;
         self.replicas.retain(|task, holders| {
-            holders.remove(&node);
+            holders.remove(&worker);
             if holders.is_empty() {
                 flags[task.index()] &= !flag::REPLICATED;
             }
@@ -970,27 +997,27 @@ impl SchedulerState {
         });
     }
 
-    /// Without nodes there is no queue: what waited for a slot anywhere has no worker now.
+    /// Without workers there is no queue: what waited for a slot anywhere has no worker now.
     fn park_common_queue(&mut self, outbox: &mut Outbox) {
         while let Some((&key, queue)) = self.common_queue.first_key_value() {
             let rank = queue.ranks.first().expect("an empty queue is removed");
             let task = self.take_from_common_queue((key, rank));
             self.no_worker.insert(task, self.now);
-            self.transition(task, TaskState::NoWorker, Cause::NodeLost, outbox);
+            self.transition(task, TaskState::NoWorker, Cause::WorkerLost, outbox);
         }
     }
 
     /// Strikes a holder of a result; gives back the task if that was the last one.
-    fn remove_holder(&mut self, node: NodeId, task: TaskId) -> Option<TaskId> {
+    fn remove_holder(&mut self, worker: WorkerId, task: TaskId) -> Option<TaskId> {
         let mut others = self.replicas.remove(&task).unwrap_or_default();
-        others.remove(&node);
-        if self.tasks.node[task.index()] == node {
+        others.remove(&worker);
+        if self.tasks.worker[task.index()] == worker {
             let Some(next) = others.pop_first() else {
                 self.tasks.clear(task, flag::REPLICATED);
-                self.tasks.node[task.index()] = NOWHERE;
+                self.tasks.worker[task.index()] = NOWHERE;
                 return Some(task);
             };
-            self.tasks.node[task.index()] = next;
+            self.tasks.worker[task.index()] = next;
         }
         if others.is_empty() {
             self.tasks.clear(task, flag::REPLICATED);
@@ -1060,7 +1087,7 @@ impl SchedulerState {
         }
     }
 
-    fn give_up_on_tasks_without_node(&mut self, outbox: &mut Outbox) {
+    fn give_up_on_tasks_without_worker(&mut self, outbox: &mut Outbox) {
         let timeout = self.settings.no_worker_timeout;
         let late: Vec<TaskId> = self
             .no_worker
@@ -1069,7 +1096,7 @@ impl SchedulerState {
             .map(|(&task, _)| task)
             .collect();
         for task in late {
-            self.fail(task, Failure::NoNode, Cause::NoNodeInTime, outbox);
+            self.fail(task, Failure::NoWorker, Cause::NoWorkerInTime, outbox);
         }
     }
 
@@ -1091,9 +1118,9 @@ impl SchedulerState {
             entry.finished -= 1;
         }
         let (count, finished) = (entry.counts[to as usize], entry.finished);
-        let node = self.tasks.node[task.index()];
+        let worker = self.tasks.worker[task.index()];
         self.record(
-            RecordBody::Task { task, group, node, from, to, cause, count, finished },
+            RecordBody::Task { task, group, worker, from, to, cause, count, finished },
             outbox,
         );
     }
@@ -1123,8 +1150,8 @@ mod tests {
 
     use super::*;
 
-    const ALICE: NodeId = NodeId(0);
-    const BOB: NodeId = NodeId(1);
+    const ALICE: WorkerId = WorkerId(0);
+    const BOB: WorkerId = WorkerId(1);
 
     /// A submission of the tasks with these inputs, in the order that the graph crate finds.
     fn submission(rows: &[&[u32]], wanted: &[u32]) -> Submission {
@@ -1138,29 +1165,29 @@ mod tests {
         Event::GraphSubmitted(Box::new(submission(rows, wanted)))
     }
 
-    fn joined(node: NodeId) -> Event {
-        Event::NodeJoined { node, threads: 1, window: 1 }
+    fn joined(worker: WorkerId) -> Event {
+        Event::WorkerJoined { worker, threads: 1, window: 1 }
     }
 
-    fn lost(node: NodeId) -> Event {
-        Event::NodeLost { node, crashed: true }
+    fn lost(worker: WorkerId) -> Event {
+        Event::WorkerLost { worker, crashed: true }
     }
 
-    fn finished(node: NodeId, task: u32, attempt: u32) -> Event {
+    fn finished(worker: WorkerId, task: u32, attempt: u32) -> Event {
         let (task, attempt) = (TaskId(task), Attempt(attempt));
-        Event::TaskFinished { node, task, attempt, nbytes: 8, duration: Duration::ZERO }
+        Event::TaskFinished { worker, task, attempt, nbytes: 8, duration: Duration::ZERO }
     }
 
-    fn erred(node: NodeId, task: u32, attempt: u32) -> Event {
-        Event::TaskErred { node, task: TaskId(task), attempt: Attempt(attempt) }
+    fn erred(worker: WorkerId, task: u32, attempt: u32) -> Event {
+        Event::TaskErred { worker, task: TaskId(task), attempt: Attempt(attempt) }
     }
 
-    fn run(node: NodeId, task: u32, attempt: u32) -> Action {
-        Action::Run { node, task: TaskId(task), attempt: Attempt(attempt) }
+    fn run(worker: WorkerId, task: u32, attempt: u32) -> Action {
+        Action::Run { worker, task: TaskId(task), attempt: Attempt(attempt) }
     }
 
-    fn drop(node: NodeId, task: u32, attempt: u32) -> Action {
-        Action::Drop { node, task: TaskId(task), attempt: Attempt(attempt) }
+    fn drop(worker: WorkerId, task: u32, attempt: u32) -> Action {
+        Action::Drop { worker, task: TaskId(task), attempt: Attempt(attempt) }
     }
 
     fn report(task: u32, outcome: Outcome) -> Action {
@@ -1210,7 +1237,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_of_a_lost_node_move_to_the_one_that_is_left() {
+    fn tasks_of_a_lost_worker_move_to_the_one_that_is_left() {
         let actions =
             actions_after([joined(ALICE), submitted(&[&[], &[0]], &[1]), joined(BOB), lost(ALICE)]);
         assert_eq!(actions, [run(BOB, 0, 1)]);
@@ -1273,26 +1300,26 @@ mod tests {
     fn a_released_task_is_cancelled_and_keeps_its_slot_until_it_ends() {
         let released = Event::TasksReleased { tasks: vec![TaskId(0)] };
         let events = [joined(ALICE), submitted(&[&[], &[]], &[0, 1]), released];
-        let cancel = Action::Cancel { node: ALICE, task: TaskId(0), attempt: Attempt(0) };
+        let cancel = Action::Cancel { worker: ALICE, task: TaskId(0), attempt: Attempt(0) };
         let forget = Action::Forget { task: TaskId(0) };
         assert_eq!(actions_after(events.clone()), [cancel, forget]);
-        let ended = Event::AttemptEnded { node: ALICE, task: TaskId(0), attempt: Attempt(0) };
+        let ended = Event::AttemptEnded { worker: ALICE, task: TaskId(0), attempt: Attempt(0) };
         assert_eq!(actions_after(events.into_iter().chain([ended])), [run(ALICE, 1, 0)]);
     }
 
     #[test]
-    fn a_task_that_keeps_killing_nodes_is_given_up() {
+    fn a_task_that_keeps_killing_workers_is_given_up() {
         let mut events = vec![submitted(&[&[]], &[0])];
-        for node in (0..4).map(NodeId) {
-            events.extend([joined(node), lost(node)]);
+        for worker in (0..4).map(WorkerId) {
+            events.extend([joined(worker), lost(worker)]);
         }
-        let failure = Failure::NodesCrashed { times: 4 };
+        let failure = Failure::WorkersCrashed { times: 4 };
         let outcome = Outcome::Erred { blame: TaskId(0), failure };
         assert_eq!(actions_after(events), [report(0, outcome)]);
     }
 
     #[test]
-    fn without_a_node_tasks_fail_after_the_timeout_and_not_before() {
+    fn without_a_worker_tasks_fail_after_the_timeout_and_not_before() {
         let mut state = SchedulerState::new(Settings::default());
         let mut outbox = Outbox::default();
         state.handle(submitted(&[&[]], &[0]), Duration::ZERO, &mut outbox);
@@ -1300,7 +1327,7 @@ mod tests {
         state.handle(Event::TimePassed, Duration::from_secs(299), &mut outbox);
         assert_eq!(outbox.actions, []);
         state.handle(Event::TimePassed, Duration::from_secs(300), &mut outbox);
-        let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::NoNode };
+        let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::NoWorker };
         assert_eq!(outbox.actions, [report(0, outcome)]);
     }
 
@@ -1314,13 +1341,13 @@ mod tests {
         }
         outbox.clear();
         state.handle(Event::TimePassed, Duration::from_secs(300), &mut outbox);
-        let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::NoNode };
+        let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::NoWorker };
         assert_eq!(outbox.actions, [report(0, outcome)]);
     }
 
     #[test]
-    fn nobody_waits_for_a_cancelled_task_that_was_asked_back_from_a_lost_node() {
-        let prefetching = Event::NodeJoined { node: ALICE, threads: 1, window: 4 };
+    fn nobody_waits_for_a_cancelled_task_that_was_asked_back_from_a_lost_worker() {
+        let prefetching = Event::WorkerJoined { worker: ALICE, threads: 1, window: 4 };
         let rows: &[&[u32]] = &[&[], &[], &[]];
         let state = state_after([
             prefetching,
@@ -1334,7 +1361,7 @@ mod tests {
 
     #[test]
     fn a_lost_result_whose_input_has_failed_meanwhile_fails_too() {
-        let carol = NodeId(2);
+        let carol = WorkerId(2);
         let settings = Settings { allowed_failures: 0, ..Settings::default() };
         let mut state = SchedulerState::new(settings);
         let mut outbox = Outbox::default();
@@ -1355,28 +1382,29 @@ mod tests {
             state.handle(event, Duration::ZERO, &mut outbox);
             state.validate().unwrap_or_else(|broken| panic!("{broken}"));
         }
-        let failure = Failure::NodesCrashed { times: 1 };
+        let failure = Failure::WorkersCrashed { times: 1 };
         let outcome = Outcome::Erred { blame: TaskId(0), failure };
         assert_eq!(outbox.actions, [report(2, outcome)]);
     }
 
     #[test]
-    fn siblings_drawn_to_a_node_do_not_wait_while_it_has_a_free_slot() {
-        let joined = |node| Event::NodeJoined { node, threads: 1, window: 4 };
+    fn siblings_drawn_to_a_worker_do_not_wait_while_it_has_a_free_slot() {
+        let joined = |worker| Event::WorkerJoined { worker, threads: 1, window: 4 };
         let graph: &[&[u32]] = &[&[], &[], &[], &[0, 1, 2]];
         let actions = actions_after([joined(ALICE), joined(BOB), submitted(graph, &[3])]);
         assert_eq!(actions, [run(ALICE, 0, 0), run(BOB, 2, 0), run(ALICE, 1, 0)]);
     }
 
     #[test]
-    fn an_idle_node_gets_a_task_back_that_another_has_not_started() {
-        let prefetching = Event::NodeJoined { node: ALICE, threads: 1, window: 4 };
+    fn an_idle_worker_gets_a_task_back_that_another_has_not_started() {
+        let prefetching = Event::WorkerJoined { worker: ALICE, threads: 1, window: 4 };
         let rows: &[&[u32]] = &[&[], &[], &[]];
         let actions =
             actions_after([prefetching.clone(), submitted(rows, &[0, 1, 2]), joined(BOB)]);
-        let retract = Action::Retract { node: ALICE, task: TaskId(2), attempt: Attempt(0) };
+        let retract = Action::Retract { worker: ALICE, task: TaskId(2), attempt: Attempt(0) };
         assert_eq!(actions, [retract]);
-        let given_back = Event::AttemptEnded { node: ALICE, task: TaskId(2), attempt: Attempt(0) };
+        let given_back =
+            Event::AttemptEnded { worker: ALICE, task: TaskId(2), attempt: Attempt(0) };
         let actions =
             actions_after([prefetching, submitted(rows, &[0, 1, 2]), joined(BOB), given_back]);
         assert_eq!(actions, [run(BOB, 2, 1)]);

@@ -1,7 +1,7 @@
 //! The table of tasks: one array a column, about 40 bytes a task beside its edges.
 
 use oxidask_graph::Edges;
-use oxidask_protocol::{Attempt, GroupId, NodeId, TaskId, TaskState};
+use oxidask_protocol::{Attempt, GroupId, TaskId, TaskState, WorkerId};
 
 use crate::Submission;
 
@@ -13,16 +13,16 @@ pub(crate) mod flag {
     pub(crate) const REPORTED: u8 = 2;
     /// A cancelled attempt of it still holds a slot; see `SchedulerState::ghosts`.
     pub(crate) const GHOST: u8 = 4;
-    /// More than one node holds its result; see `SchedulerState::replicas`.
+    /// More than one worker holds its result; see `SchedulerState::replicas`.
     pub(crate) const REPLICATED: u8 = 8;
-    /// It was asked back from its node.
+    /// It was asked back from its worker.
     pub(crate) const RETRACTING: u8 = 16;
     /// It counts among the finished tasks of its group.
     pub(crate) const FINISHED: u8 = 32;
 }
 
-/// No node.
-pub(crate) const NOWHERE: NodeId = NodeId(u32::MAX);
+/// No worker.
+pub(crate) const NOWHERE: WorkerId = WorkerId(u32::MAX);
 
 /// All tasks, by id.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub(crate) struct Tasks {
     /// Dependents that are not forgotten: they may have to run again.
     pub(crate) unforgotten_dependents: Vec<u32>,
     /// Where it is queued, runs, or is held (the first holder).
-    pub(crate) node: Vec<NodeId>,
+    pub(crate) worker: Vec<WorkerId>,
     pub(crate) nbytes: Vec<u64>,
     pub(crate) rank: Vec<u32>,
     pub(crate) group: Vec<GroupId>,
@@ -67,7 +67,7 @@ impl Tasks {
         self.missing_inputs.resize(end, 0);
         self.readers.resize(end, 0);
         self.unforgotten_dependents.extend(dependents.rows().map(|row| row.len() as u32));
-        self.node.resize(end, NOWHERE);
+        self.worker.resize(end, NOWHERE);
         self.nbytes.resize(end, 0);
         self.rank.extend_from_slice(&submission.rank);
         self.group.extend(submission.groups.iter().map(|group| GroupId(groups_from + group)));
@@ -124,7 +124,7 @@ impl Tasks {
                 + self.missing_inputs.capacity()
                 + self.readers.capacity()
                 + self.unforgotten_dependents.capacity()
-                + self.node.capacity()
+                + self.worker.capacity()
                 + self.rank.capacity()
                 + self.group.capacity()
                 + self.submission.capacity())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oxidask_protocol::{NodeId, TaskId, TaskState};
+use oxidask_protocol::{TaskId, TaskState, WorkerId};
 
 use crate::SchedulerState;
 use crate::state::urgency;
@@ -12,44 +12,44 @@ impl SchedulerState {
     /// Checks every invariant; takes time proportional to the graph.
     ///
     /// # Errors
-    /// Says which invariant does not hold, for which task or node.
+    /// Says which invariant does not hold, for which task or worker.
     pub fn validate(&self) -> Result<(), String> {
         for task in (0..self.tasks.len() as u32).map(TaskId) {
             self.validate_counts(task)?;
             self.validate_state(task)?;
         }
-        self.validate_nodes()?;
+        self.validate_workers()?;
         self.validate_groups()
     }
 
     /// Checks what must hold besides when nothing runs and no message is on its way: no slot is
-    /// taken, nothing waits that a node could run, and nothing is kept of forgotten tasks.
+    /// taken, nothing waits that a worker could run, and nothing is kept of forgotten tasks.
     ///
     /// # Errors
-    /// Says which invariant does not hold, for which task or node.
+    /// Says which invariant does not hold, for which task or worker.
     pub fn validate_at_rest(&self) -> Result<(), String> {
         self.validate()?;
-        for node in self.nodes.ids() {
-            let entry = self.nodes.get(node).expect("ids() gives living nodes");
+        for worker in self.workers.ids() {
+            let entry = self.workers.get(worker).expect("ids() gives living workers");
             ensure(
                 entry.occupied == 0 && entry.given.is_empty() && entry.queue.is_empty(),
-                || format!("{node} has work at rest: {entry:?}"),
+                || format!("{worker} has work at rest: {entry:?}"),
             )?;
             ensure(entry.expected == 0 && entry.asked_back == 0, || {
-                format!("{node} waits at rest for tasks that were asked back: {entry:?}")
+                format!("{worker} waits at rest for tasks that were asked back: {entry:?}")
             })?;
         }
         ensure(self.common_queue.is_empty(), || "the common queue is not empty at rest".into())?;
-        if let Some((task, (node, attempt))) = self.ghosts.first_key_value() {
-            return Err(format!("{task} has a cancelled attempt {attempt} on {node} at rest"));
+        if let Some((task, (worker, attempt))) = self.ghosts.first_key_value() {
+            return Err(format!("{task} has a cancelled attempt {attempt} on {worker} at rest"));
         }
         if let Some((task, retraction)) = self.retracting.first_key_value() {
             return Err(format!("{task} is being asked back at rest: {retraction:?}"));
         }
         for task in (0..self.tasks.len() as u32).map(TaskId) {
             let state = self.tasks.state(task);
-            ensure(self.nodes.is_empty() || !state.is_unfinished(), || {
-                format!("{task} is {state} at rest, though there are nodes: it hangs")
+            ensure(self.workers.is_empty() || !state.is_unfinished(), || {
+                format!("{task} is {state} at rest, though there are workers: it hangs")
             })?;
             ensure(state != TaskState::Processing && state != TaskState::Queued, || {
                 format!("{task} is {state} at rest")
@@ -89,14 +89,14 @@ impl SchedulerState {
 
     fn validate_state(&self, task: TaskId) -> Result<(), String> {
         let state = self.tasks.state(task);
-        let node = self.tasks.node[task.index()];
+        let worker = self.tasks.worker[task.index()];
         let is_needed = self.tasks.readers[task.index()] > 0 || self.tasks.has(task, flag::WANTED);
         let missing = (0..self.tasks.dependency_count(task))
             .filter(|&place| {
                 self.tasks.state(self.tasks.dependency(task, place)) != TaskState::Memory
             })
             .count();
-        let alive = |node: NodeId| self.nodes.get(node).is_some();
+        let alive = |worker: WorkerId| self.workers.get(worker).is_some();
         if state.is_unfinished() || state == TaskState::Memory {
             ensure(is_needed, || format!("{task} is {state}, but nobody needs it"))?;
         }
@@ -111,34 +111,36 @@ impl SchedulerState {
                 })
             }
             TaskState::NoWorker => {
-                ensure(self.no_worker.contains_key(&task) && self.nodes.is_empty(), || {
-                    format!("{task} is no-worker, but there are nodes or it is not listed")
+                ensure(self.no_worker.contains_key(&task) && self.workers.is_empty(), || {
+                    format!("{task} is no-worker, but there are workers or it is not listed")
                 })
             }
             TaskState::Queued => {
                 ensure(missing == 0, || format!("{task} is queued without {missing} inputs"))?;
                 let urgency = urgency(&self.submissions, &self.tasks, task);
-                let is_listed = if node == NOWHERE {
+                let is_listed = if worker == NOWHERE {
                     self.common_queue
                         .get(&urgency.0)
                         .is_some_and(|queue| queue.ranks.contains(urgency.1))
                 } else {
-                    self.nodes.get(node).is_some_and(|entry| entry.queue.contains(&(urgency, task)))
+                    self.workers
+                        .get(worker)
+                        .is_some_and(|entry| entry.queue.contains(&(urgency, task)))
                 };
-                ensure(is_listed, || format!("{task} is queued, but in no queue of {node}"))
+                ensure(is_listed, || format!("{task} is queued, but in no queue of {worker}"))
             }
             TaskState::Processing => {
                 ensure(missing == 0, || format!("{task} runs without {missing} inputs"))?;
                 ensure(!self.tasks.has(task, flag::GHOST), || {
                     format!("{task} runs beside its cancelled attempt")
                 })?;
-                ensure(alive(node), || format!("{task} runs on {node}, which is gone"))
+                ensure(alive(worker), || format!("{task} runs on {worker}, which is gone"))
             }
             TaskState::Memory => {
-                ensure(alive(node), || format!("{task} is held by {node}, which is gone"))?;
+                ensure(alive(worker), || format!("{task} is held by {worker}, which is gone"))?;
                 let mut copies = self.replicas.get(&task).into_iter().flatten();
-                ensure(copies.all(|&copy| alive(copy) && copy != node), || {
-                    format!("{task} has a copy on a node that is gone, or is counted twice")
+                ensure(copies.all(|&copy| alive(copy) && copy != worker), || {
+                    format!("{task} has a copy on a worker that is gone, or is counted twice")
                 })
             }
             TaskState::Released | TaskState::Erred => Ok(()),
@@ -148,32 +150,32 @@ impl SchedulerState {
         }
     }
 
-    fn validate_nodes(&self) -> Result<(), String> {
-        let mut occupied: BTreeMap<NodeId, u32> = BTreeMap::new();
+    fn validate_workers(&self) -> Result<(), String> {
+        let mut occupied: BTreeMap<WorkerId, u32> = BTreeMap::new();
         for task in (0..self.tasks.len() as u32).map(TaskId) {
             if self.tasks.state(task) == TaskState::Processing {
-                *occupied.entry(self.tasks.node[task.index()]).or_default() += 1;
+                *occupied.entry(self.tasks.worker[task.index()]).or_default() += 1;
             }
         }
-        for (node, _) in self.ghosts.values() {
-            *occupied.entry(*node).or_default() += 1;
+        for (worker, _) in self.ghosts.values() {
+            *occupied.entry(*worker).or_default() += 1;
         }
-        for node in self.nodes.ids() {
-            let entry = self.nodes.get(node).expect("ids() gives living nodes");
-            let counted = occupied.get(&node).copied().unwrap_or_default();
+        for worker in self.workers.ids() {
+            let entry = self.workers.get(worker).expect("ids() gives living workers");
+            let counted = occupied.get(&worker).copied().unwrap_or_default();
             ensure(entry.occupied == counted, || {
-                format!("{node} counts {} slots as taken, {counted} are", entry.occupied)
+                format!("{worker} counts {} slots as taken, {counted} are", entry.occupied)
             })?;
-            ensure(entry.occupied <= entry.window, || format!("{node} was given too much"))?;
+            ensure(entry.occupied <= entry.window, || format!("{worker} was given too much"))?;
             ensure(!entry.has_free_slot() || entry.queue.is_empty(), || {
-                format!("{node} has a free slot and a queue")
+                format!("{worker} has a free slot and a queue")
             })?;
             ensure(!entry.has_free_slot() || self.common_queue.is_empty(), || {
-                format!("{node} has a free slot while tasks wait for any")
+                format!("{worker} has a free slot while tasks wait for any")
             })?;
-            let asked = self.retracting.values().filter(|one| one.to == node).count();
+            let asked = self.retracting.values().filter(|one| one.to == worker).count();
             ensure(entry.expected as usize == asked, || {
-                format!("{node} expects {} tasks back, {asked} were asked for", entry.expected)
+                format!("{worker} expects {} tasks back, {asked} were asked for", entry.expected)
             })?;
         }
         Ok(())

@@ -3,36 +3,36 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use oxidask_protocol::NodeId;
+use oxidask_protocol::WorkerId;
 use oxidask_scheduler::{Action, Event};
 
-use crate::node::{Transfer, Version};
 use crate::random::Random;
+use crate::worker::{Transfer, Version};
 
 /// Something that happens at a time, somewhere.
 #[derive(Debug)]
 pub(crate) enum Happening {
     /// The next step of the scenario: clients and faults.
     Step(usize),
-    /// A message from a node reaches the scheduler.
-    Told(NodeId, Event),
-    /// The scheduler notices that a node is gone.
-    LossNoticed { node: NodeId, crashed: bool },
-    /// An order of the scheduler reaches a node.
-    Ordered(NodeId, Action),
+    /// A message from a worker reaches the scheduler.
+    Told(WorkerId, Event),
+    /// The scheduler notices that a worker is gone.
+    LossNoticed { worker: WorkerId, crashed: bool },
+    /// An order of the scheduler reaches a worker.
+    Ordered(WorkerId, Action),
     /// A request for a copy reaches its source.
     CopyAsked(Transfer),
     /// The answer reaches who asked.
     CopyAnswered(Transfer, Option<u64>),
-    /// A task comes to its end on a thread of a node.
-    TaskEnds(NodeId, Version),
+    /// A task comes to its end on a thread of a worker.
+    TaskEnds(WorkerId, Version),
 }
 
-/// Directions of the links between the scheduler and a node; each keeps its order.
+/// Directions of the links between the scheduler and a worker; each keeps its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Link {
-    ToNode(NodeId),
-    FromNode(NodeId),
+    ToWorker(WorkerId),
+    FromWorker(WorkerId),
 }
 
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Ord for Entry {
 pub(crate) struct Calendar {
     entries: BinaryHeap<Reverse<Entry>>,
     last_arrivals: BTreeMap<Link, u64>,
-    latencies_us: BTreeMap<NodeId, u64>,
+    latencies_us: BTreeMap<WorkerId, u64>,
     pub(crate) now_us: u64,
     numbered: u64,
     /// Everything to come but steps of the scenario: messages, transfers, running tasks.
@@ -79,8 +79,8 @@ impl Calendar {
         self.under_way == 0
     }
 
-    pub(crate) fn set_latency(&mut self, node: NodeId, latency_us: u64) {
-        self.latencies_us.insert(node, latency_us);
+    pub(crate) fn set_latency(&mut self, worker: WorkerId, latency_us: u64) {
+        self.latencies_us.insert(worker, latency_us);
     }
 
     pub(crate) fn at(&mut self, at_us: u64, happening: Happening) {
@@ -95,18 +95,18 @@ impl Calendar {
 
     /// Sends a message: it arrives after a random time, but never before one sent earlier.
     pub(crate) fn send(&mut self, link: Link, happening: Happening, random: &mut Random) {
-        let (Link::ToNode(node) | Link::FromNode(node)) = link;
-        let arrival = self.now_us + self.delay_us(node, random);
+        let (Link::ToWorker(worker) | Link::FromWorker(worker)) = link;
+        let arrival = self.now_us + self.delay_us(worker, random);
         let last = self.last_arrivals.entry(link).or_default();
         *last = arrival.max(*last);
         let at_us = *last;
         self.at(at_us, happening);
     }
 
-    /// Sends between nodes, where nothing keeps the order.
+    /// Sends between workers, where nothing keeps the order.
     pub(crate) fn send_between(
         &mut self,
-        (one, other): (NodeId, NodeId),
+        (one, other): (WorkerId, WorkerId),
         happening: Happening,
         random: &mut Random,
     ) {
@@ -114,8 +114,8 @@ impl Calendar {
         self.after(delay_us, happening);
     }
 
-    fn delay_us(&self, node: NodeId, random: &mut Random) -> u64 {
-        let latency_us = self.latencies_us.get(&node).copied().unwrap_or(1);
+    fn delay_us(&self, worker: WorkerId, random: &mut Random) -> u64 {
+        let latency_us = self.latencies_us.get(&worker).copied().unwrap_or(1);
         let factor = [1, 1, 1, 2, 2, 4, 8, 16][random.index(8)];
         random.between(latency_us / 2, latency_us * factor)
     }

@@ -1,19 +1,19 @@
 //! What must hold, by a model that is simpler than the scheduler: who wants what, what a sequential
-//! run would return, and which attempts nodes were given and have not answered.
+//! run would return, and which attempts workers were given and have not answered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use oxidask_protocol::{Attempt, NodeId, TaskId, TaskState};
+use oxidask_protocol::{Attempt, TaskId, TaskState, WorkerId};
 use oxidask_scheduler::{Action, Event, Failure, Outcome, SchedulerState, Settings};
 
 use crate::graph::{Behaviour, Graph};
-use crate::node::{ModelNode, Version, Waiting, value_of};
+use crate::worker::{ModelWorker, Version, Waiting, value_of};
 
 /// Something that must hold and does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// What, with the names of tasks and nodes that it concerns.
+    /// What, with the names of tasks and workers that it concerns.
     pub invariant: String,
 }
 
@@ -52,19 +52,19 @@ pub(crate) struct TaskModel {
     failure: Option<Failure>,
 }
 
-/// An attempt that was given to a node which has not answered.
+/// An attempt that was given to a worker which has not answered.
 #[derive(Debug)]
 struct Given {
-    node: NodeId,
+    worker: WorkerId,
     attempt: Attempt,
     is_cancelled: bool,
     /// The inputs as they were in memory when it was given.
     inputs: Vec<Version>,
 }
 
-/// A node that the scheduler takes to be alive.
+/// A worker that the scheduler takes to be alive.
 #[derive(Debug)]
-struct KnownNode {
+struct KnownWorker {
     window: u32,
     given: BTreeSet<TaskId>,
 }
@@ -74,8 +74,8 @@ pub(crate) struct Oracle {
     settings: Settings,
     pub(crate) tasks: Vec<TaskModel>,
     given: Vec<Option<Given>>,
-    nodes: BTreeMap<NodeId, KnownNode>,
-    /// Since when there is no node.
+    workers: BTreeMap<WorkerId, KnownWorker>,
+    /// Since when there is no worker.
     empty_since: Duration,
     /// Tasks that were part of more crashes than allowed when the last event came.
     too_many_crashes: Vec<TaskId>,
@@ -87,14 +87,14 @@ impl Oracle {
             settings,
             tasks: Vec::new(),
             given: Vec::new(),
-            nodes: BTreeMap::new(),
+            workers: BTreeMap::new(),
             empty_since: Duration::ZERO,
             too_many_crashes: Vec::new(),
         }
     }
 
-    pub(crate) fn knows_a_node(&self) -> bool {
-        !self.nodes.is_empty()
+    pub(crate) fn knows_a_worker(&self) -> bool {
+        !self.workers.is_empty()
     }
 
     /// Runs the graph sequentially, task after task.
@@ -137,25 +137,25 @@ impl Oracle {
 
     pub(crate) fn expect(&mut self, event: &Event, now: Duration) -> Checked {
         match event {
-            Event::NodeJoined { node, threads, window } => {
+            Event::WorkerJoined { worker, threads, window } => {
                 let window = *(window.max(threads));
-                self.nodes.insert(*node, KnownNode { window, given: BTreeSet::new() });
+                self.workers.insert(*worker, KnownWorker { window, given: BTreeSet::new() });
                 Ok(())
             }
-            Event::NodeLost { node, crashed } => {
-                self.lose(*node, *crashed, now);
+            Event::WorkerLost { worker, crashed } => {
+                self.lose(*worker, *crashed, now);
                 Ok(())
             }
-            Event::TaskErred { node, task, attempt } => {
-                if self.answer(*node, *task, *attempt)? == Some(Answered::Current) {
+            Event::TaskErred { worker, task, attempt } => {
+                if self.answer(*worker, *task, *attempt)? == Some(Answered::Current) {
                     self.tasks[task.index()].raises_told += 1;
                 }
                 Ok(())
             }
-            Event::TaskFinished { node, task, attempt, .. }
-            | Event::AttemptEnded { node, task, attempt }
-            | Event::InputMissing { node, task, attempt, .. } => {
-                self.answer(*node, *task, *attempt).map(drop)
+            Event::TaskFinished { worker, task, attempt, .. }
+            | Event::AttemptEnded { worker, task, attempt }
+            | Event::InputMissing { worker, task, attempt, .. } => {
+                self.answer(*worker, *task, *attempt).map(drop)
             }
             Event::TasksReleased { tasks } => {
                 for task in tasks {
@@ -167,10 +167,10 @@ impl Oracle {
         }
     }
 
-    fn lose(&mut self, node: NodeId, crashed: bool, now: Duration) {
-        let Some(known) = self.nodes.remove(&node) else { return };
+    fn lose(&mut self, worker: WorkerId, crashed: bool, now: Duration) {
+        let Some(known) = self.workers.remove(&worker) else { return };
         for task in known.given {
-            let given = self.given[task.index()].take().expect("a node's tasks are listed twice");
+            let given = self.given[task.index()].take().expect("a worker's tasks are listed twice");
             if crashed && !given.is_cancelled {
                 let times = &mut self.tasks[task.index()].crashes;
                 *times += 1;
@@ -179,23 +179,23 @@ impl Oracle {
                 }
             }
         }
-        if self.nodes.is_empty() {
+        if self.workers.is_empty() {
             self.empty_since = now;
         }
     }
 
-    /// A node answers an attempt: it must have been given, and not answered before.
+    /// A worker answers an attempt: it must have been given, and not answered before.
     fn answer(
         &mut self,
-        node: NodeId,
+        worker: WorkerId,
         task: TaskId,
         attempt: Attempt,
     ) -> Result<Option<Answered>, Broken> {
-        let Some(known) = self.nodes.get_mut(&node) else { return Ok(None) };
+        let Some(known) = self.workers.get_mut(&worker) else { return Ok(None) };
         let entry = &mut self.given[task.index()];
-        let matches = |given: &Given| given.node == node && given.attempt == attempt;
+        let matches = |given: &Given| given.worker == worker && given.attempt == attempt;
         ensure(entry.as_ref().is_some_and(matches), || {
-            format!("{node} answers {attempt} of {task}, which it does not have: {entry:?}")
+            format!("{worker} answers {attempt} of {task}, which it does not have: {entry:?}")
         })?;
         known.given.remove(&task);
         let is_cancelled = entry.take().is_some_and(|given| given.is_cancelled);
@@ -213,33 +213,39 @@ impl Oracle {
     ) -> Checked {
         match *action {
             Action::Fetch { task, from, to, .. } => {
-                ensure(self.nodes.contains_key(&from) && self.nodes.contains_key(&to), || {
+                ensure(self.workers.contains_key(&from) && self.workers.contains_key(&to), || {
                     format!("{task} is to be copied from {from} to {to}; one of them is gone")
                 })?;
                 ensure(from != to, || format!("{task} is to be copied from {from} to itself"))
             }
-            Action::Run { node, task, attempt } => self.check_run(node, task, attempt, scheduler),
-            Action::Retract { node, task, attempt } => {
+            Action::Run { worker, task, attempt } => {
+                self.check_run(worker, task, attempt, scheduler)
+            }
+            Action::Retract { worker, task, attempt } => {
                 let given = self.given[task.index()].as_ref();
                 let matches = given.is_some_and(|given| {
-                    given.node == node && given.attempt == attempt && !given.is_cancelled
+                    given.worker == worker && given.attempt == attempt && !given.is_cancelled
                 });
                 ensure(matches, || {
-                    format!("{task} {attempt} is asked back from {node}, which lacks it: {given:?}")
+                    format!(
+                        "{task} {attempt} is asked back from {worker}, which lacks it: {given:?}"
+                    )
                 })
             }
-            Action::Cancel { node, task, attempt } => {
+            Action::Cancel { worker, task, attempt } => {
                 let given = self.given[task.index()].as_mut().filter(|given| {
-                    given.node == node && given.attempt == attempt && !given.is_cancelled
+                    given.worker == worker && given.attempt == attempt && !given.is_cancelled
                 });
                 let Some(given) = given else {
-                    return Err(format!("{task} {attempt} is not on {node} to be cancelled").into());
+                    return Err(
+                        format!("{task} {attempt} is not on {worker} to be cancelled").into()
+                    );
                 };
                 given.is_cancelled = true;
                 Ok(())
             }
-            Action::Drop { node, task, attempt } => {
-                self.check_drop(node, (task, attempt), why, scheduler)
+            Action::Drop { worker, task, attempt } => {
+                self.check_drop(worker, (task, attempt), why, scheduler)
             }
             Action::Report { task, outcome } => self.check_report(task, outcome, now),
             Action::Forget { task } => self.check_forget(task),
@@ -248,24 +254,24 @@ impl Oracle {
 
     fn check_run(
         &mut self,
-        node: NodeId,
+        worker: WorkerId,
         task: TaskId,
         attempt: Attempt,
         scheduler: &SchedulerState,
     ) -> Checked {
         let model = &self.tasks[task.index()];
         ensure(!model.is_forgotten, || format!("{task} is to run, but was forgotten"))?;
-        let Some(known) = self.nodes.get_mut(&node) else {
-            return Err(format!("{task} is to run on {node}, which is gone").into());
+        let Some(known) = self.workers.get_mut(&worker) else {
+            return Err(format!("{task} is to run on {worker}, which is gone").into());
         };
         if let Some(given) = &self.given[task.index()] {
             return Err(
-                format!("{task} is to run on {node} beside another attempt: {given:?}").into()
+                format!("{task} is to run on {worker} beside another attempt: {given:?}").into()
             );
         }
         known.given.insert(task);
         ensure(known.given.len() <= known.window as usize, || {
-            format!("{node} has {} tasks with a window of {}", known.given.len(), known.window)
+            format!("{worker} has {} tasks with a window of {}", known.given.len(), known.window)
         })?;
         for &input in &model.inputs {
             let state = scheduler.state_of(input);
@@ -275,13 +281,13 @@ impl Oracle {
         }
         let inputs = model.inputs.iter().map(|&input| (input, scheduler.attempt_of(input)));
         let inputs = inputs.collect();
-        self.given[task.index()] = Some(Given { node, attempt, is_cancelled: false, inputs });
+        self.given[task.index()] = Some(Given { worker, attempt, is_cancelled: false, inputs });
         Ok(())
     }
 
     fn check_drop(
         &self,
-        node: NodeId,
+        worker: WorkerId,
         (task, attempt): Version,
         why: &Event,
         scheduler: &SchedulerState,
@@ -289,7 +295,7 @@ impl Oracle {
         let model = &self.tasks[task.index()];
         let state = scheduler.state_of(task);
         if state == TaskState::Released {
-            ensure(!model.is_wanted, || format!("{task} is dropped from {node}, but wanted"))?;
+            ensure(!model.is_wanted, || format!("{task} is dropped from {worker}, but wanted"))?;
             for &dependent in &model.dependents {
                 let unfinished = scheduler.state_of(dependent);
                 ensure(!unfinished.is_unfinished(), || {
@@ -297,18 +303,18 @@ impl Oracle {
                 })?;
             }
         }
-        // A node that says that it cannot hand a result out is made to forget it.
-        if matches!(*why, Event::InputMissing { input, from, .. } if input == task && from == node)
+        // A worker that says that it cannot hand a result out is made to forget it.
+        if matches!(*why, Event::InputMissing { input, from, .. } if (input, from) == (task, worker))
         {
             return Ok(());
         }
         ensure(state != TaskState::Memory || scheduler.attempt_of(task) != attempt, || {
-            format!("{task} is in memory, and is dropped from {node}")
+            format!("{task} is in memory, and is dropped from {worker}")
         })?;
         for &dependent in &model.dependents {
             let Some(given) = &self.given[dependent.index()] else { continue };
             ensure(given.is_cancelled || !given.inputs.contains(&(task, attempt)), || {
-                format!("{task} is dropped from {node} while {dependent} may read it: {given:?}")
+                format!("{task} is dropped from {worker} while {dependent} may read it: {given:?}")
             })?;
         }
         Ok(())
@@ -335,7 +341,7 @@ impl Oracle {
         let model = &self.tasks[task.index()];
         ensure(model.is_wanted, || format!("{task} is reported, but nobody wants it"))?;
         match (model.reported, outcome) {
-            // A result can be lost with its node for good.
+            // A result can be lost with its worker for good.
             (None, _) | (Some(Outcome::Finished), Outcome::Erred { .. }) => {}
             (Some(before), _) => {
                 return Err(format!("{task} is reported again: {before:?}, {outcome:?}").into());
@@ -371,11 +377,11 @@ impl Oracle {
             Failure::Raised => {
                 culprit.behaviour == Behaviour::Raises && culprit.raises_told > culprit.retries
             }
-            Failure::NodesCrashed { times } => {
+            Failure::WorkersCrashed { times } => {
                 culprit.crashes == times && times > self.settings.allowed_failures
             }
-            Failure::NoNode => {
-                self.nodes.is_empty() && now >= self.empty_since + self.settings.no_worker_timeout
+            Failure::NoWorker => {
+                self.workers.is_empty() && now >= self.empty_since + self.settings.no_worker_timeout
             }
         };
         ensure(is_true, || {
@@ -405,7 +411,7 @@ impl Oracle {
     pub(crate) fn check_after(&mut self, scheduler: &SchedulerState) -> Checked {
         for task in std::mem::take(&mut self.too_many_crashes) {
             let state = scheduler.state_of(task);
-            // Released, if all that needed it failed with the same node.
+            // Released, if all that needed it failed with the same worker.
             ensure(!state.is_unfinished() && state != TaskState::Memory, || {
                 format!("{task} was part of too many crashes, but is {state}")
             })?;
@@ -413,7 +419,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// That each slot is accounted for: what the scheduler takes to run is what nodes were given.
+    /// That each slot is accounted for: what the scheduler takes to run is what workers were given.
     pub(crate) fn check_slots(&self, scheduler: &SchedulerState) -> Checked {
         for (task, given) in self.given.iter().enumerate() {
             let task = TaskId(task as u32);
@@ -426,52 +432,56 @@ impl Oracle {
         Ok(())
     }
 
-    // ---- What nodes do ----
+    // ---- What workers do ----
 
-    /// A node has accepted a task: what it will read must be what the scheduler meant.
-    pub(crate) fn check_accepted(&self, node: NodeId, waiting: &Waiting) -> Checked {
+    /// A worker has accepted a task: what it will read must be what the scheduler meant.
+    pub(crate) fn check_accepted(&self, worker: WorkerId, waiting: &Waiting) -> Checked {
         let (task, attempt) = waiting.version;
         let Some(given) = &self.given[task.index()] else { return Ok(()) };
-        let counts = given.node == node && given.attempt == attempt && !given.is_cancelled;
+        let counts = given.worker == worker && given.attempt == attempt && !given.is_cancelled;
         ensure(!counts || given.inputs == waiting.inputs, || {
-            format!("{task} on {node} would read {:?} instead of {given:?}", waiting.inputs)
+            format!("{task} on {worker} would read {:?} instead of {given:?}", waiting.inputs)
         })
     }
 
-    /// A node says that it lacks an input although it was not told to copy it.
+    /// A worker says that it lacks an input although it was not told to copy it.
     pub(crate) fn check_refusal(&self, event: &Event) -> Checked {
-        let Event::InputMissing { node, task, attempt, input, from } = event else {
+        let Event::InputMissing { worker, task, attempt, input, from } = event else {
             return Ok(());
         };
         let counts = self.given[task.index()]
             .as_ref()
             .is_some_and(|given| given.attempt == *attempt && !given.is_cancelled);
-        ensure(from != node || !counts, || {
-            format!("{task} was given to {node} without its input {input}")
+        ensure(from != worker || !counts, || {
+            format!("{task} was given to {worker} without its input {input}")
         })
     }
 
-    pub(crate) fn check_value(&self, (task, _): Version, value: u64, node: NodeId) -> Checked {
+    pub(crate) fn check_value(&self, (task, _): Version, value: u64, worker: WorkerId) -> Checked {
         let expected = self.tasks[task.index()].value;
         ensure(value == expected, || {
-            format!("{task} returned {value:x} on {node}, but {expected:x} in a sequential run")
+            format!("{task} returned {value:x} on {worker}, but {expected:x} in a sequential run")
         })
     }
 
     // ---- At rest ----
 
     /// Nothing runs and no message is on its way.
-    pub(crate) fn check_rest(&self, scheduler: &SchedulerState, nodes: &[ModelNode]) -> Checked {
+    pub(crate) fn check_rest(
+        &self,
+        scheduler: &SchedulerState,
+        workers: &[ModelWorker],
+    ) -> Checked {
         scheduler.validate_at_rest()?;
         self.check_slots(scheduler)?;
         if let Some(given) = self.given.iter().flatten().next() {
             return Err(format!("an attempt was never answered: {given:?}").into());
         }
-        for node in nodes.iter().filter(|node| node.is_alive) {
-            let id = node.id;
-            ensure(self.nodes.contains_key(&id), || format!("{id} is taken to be gone"))?;
-            ensure(node.is_idle(), || format!("{id} is busy at rest: {node:?}"))?;
-            for ((task, attempt), _) in node.held() {
+        for worker in workers.iter().filter(|worker| worker.is_alive) {
+            let id = worker.id;
+            ensure(self.workers.contains_key(&id), || format!("{id} is taken to be gone"))?;
+            ensure(worker.is_idle(), || format!("{id} is busy at rest: {worker:?}"))?;
+            for ((task, attempt), _) in worker.held() {
                 let is_the_result = self.tasks[task.index()].is_wanted
                     && scheduler.state_of(task) == TaskState::Memory
                     && scheduler.attempt_of(task) == attempt
@@ -482,7 +492,7 @@ impl Oracle {
             }
         }
         for task in (0..self.tasks.len() as u32).map(TaskId) {
-            self.check_task_at_rest(task, scheduler, nodes)?;
+            self.check_task_at_rest(task, scheduler, workers)?;
         }
         Ok(())
     }
@@ -491,7 +501,7 @@ impl Oracle {
         &self,
         task: TaskId,
         scheduler: &SchedulerState,
-        nodes: &[ModelNode],
+        workers: &[ModelWorker],
     ) -> Checked {
         let model = &self.tasks[task.index()];
         let state = scheduler.state_of(task);
@@ -504,10 +514,10 @@ impl Oracle {
         match (state, model.reported) {
             (TaskState::Memory, Some(Outcome::Finished)) => {
                 let mut holders = scheduler.holders_of(task).peekable();
-                ensure(holders.peek().is_some(), || format!("{task} is held by no node"))?;
+                ensure(holders.peek().is_some(), || format!("{task} is held by no worker"))?;
                 for holder in holders {
                     let version = (task, scheduler.attempt_of(task));
-                    let value = nodes[holder.index()].value(version);
+                    let value = workers[holder.index()].value(version);
                     ensure(value == Some(model.value), || {
                         format!("{task} cannot be had from {holder}: {value:x?}")
                     })?;
@@ -517,7 +527,7 @@ impl Oracle {
             (TaskState::Erred, Some(Outcome::Erred { .. })) => Ok(()),
             (state, reported) => {
                 let waits = state.is_unfinished()
-                    && self.nodes.is_empty()
+                    && self.workers.is_empty()
                     && !matches!(reported, Some(Outcome::Erred { .. }));
                 ensure(waits, || {
                     format!("{task} is wanted and {state} at rest; reported: {reported:?}")
@@ -527,17 +537,17 @@ impl Oracle {
     }
 
     /// Everything was released and all has come to rest.
-    pub(crate) fn check_end(&self, scheduler: &SchedulerState, nodes: &[ModelNode]) -> Checked {
+    pub(crate) fn check_end(&self, scheduler: &SchedulerState, workers: &[ModelWorker]) -> Checked {
         for task in (0..self.tasks.len() as u32).map(TaskId) {
             let state = scheduler.state_of(task);
             ensure(state == TaskState::Forgotten, || {
                 format!("{task} is {state} after everything was released")
             })?;
         }
-        for node in nodes.iter().filter(|node| node.is_alive) {
-            let left = node.held().next();
+        for worker in workers.iter().filter(|worker| worker.is_alive) {
+            let left = worker.held().next();
             ensure(left.is_none(), || {
-                format!("{} holds {left:?} after everything was released", node.id)
+                format!("{} holds {left:?} after everything was released", worker.id)
             })?;
         }
         Ok(())
@@ -552,14 +562,14 @@ impl Oracle {
     }
 }
 
-/// A task starts on a node: on no other living one, and on a thread of its own.
-pub(crate) fn check_start((task, _): Version, on: NodeId, nodes: &[ModelNode]) -> Checked {
-    let others = nodes.iter().filter(|node| node.is_alive && node.id != on);
-    let beside = others.into_iter().find(|node| node.running_tasks().any(|one| one == task));
+/// A task starts on a worker: on no other living one, and on a thread of its own.
+pub(crate) fn check_start((task, _): Version, on: WorkerId, workers: &[ModelWorker]) -> Checked {
+    let others = workers.iter().filter(|worker| worker.is_alive && worker.id != on);
+    let beside = others.into_iter().find(|worker| worker.running_tasks().any(|one| one == task));
     ensure(beside.is_none(), || {
-        format!("{task} starts on {on}, but runs on {:?}", beside.map(|node| node.id))
+        format!("{task} starts on {on}, but runs on {:?}", beside.map(|worker| worker.id))
     })?;
-    let here = &nodes[on.index()];
+    let here = &workers[on.index()];
     ensure(here.running_tasks().filter(|&one| one == task).count() == 1, || {
         format!("{task} runs twice on {on}")
     })?;

@@ -15,7 +15,7 @@ pub(crate) enum Step {
         window: u32,
         latency_us: u64,
     },
-    /// A node dies; the scheduler hears of it later, and perhaps of what was already sent.
+    /// A worker dies; the scheduler hears of it later, and perhaps of what was already sent.
     Kill {
         crashed: bool,
         notice_us: u64,
@@ -41,11 +41,11 @@ pub(crate) struct Scenario {
     pub(crate) graphs: Vec<Graph>,
     /// In order of time, in microseconds.
     pub(crate) steps: Vec<(u64, Step)>,
-    /// How often, in a thousand, a living node fails to hand out a result, and how often in all.
+    /// How often, in a thousand, a living worker fails to hand out a result, and how often in all.
     pub(crate) fetch_failures: (u64, u32),
     /// How often, in a hundred, a cancelled task can be stopped while it runs.
     pub(crate) stops_percent: u64,
-    pub(crate) initial_nodes: u32,
+    pub(crate) initial_workers: u32,
 }
 
 impl Scenario {
@@ -74,7 +74,7 @@ impl Scenario {
             steps: Vec::new(),
             fetch_failures: [(0, 0), (10, 5), (200, 5)][random.index(3)],
             stops_percent: [0, 50, 100][random.index(3)],
-            initial_nodes: random.scale(1, 16) as u32,
+            initial_workers: random.scale(1, 16) as u32,
         };
         scenario.plan(random);
         scenario
@@ -85,9 +85,9 @@ impl Scenario {
         let work_us: u64 = self.graphs.iter().flat_map(|graph| &graph.durations_us).sum();
         let messages_us = latency_us * self.graphs.iter().map(Graph::len).sum::<usize>() as u64;
         // About as long as the run takes, so that most of what happens falls into it.
-        let span_us = (work_us + messages_us) / (3 * u64::from(self.initial_nodes)) + 100;
+        let span_us = (work_us + messages_us) / (3 * u64::from(self.initial_workers)) + 100;
         let time = |random: &mut Random| random.between(0, span_us);
-        for _ in 0..self.initial_nodes {
+        for _ in 0..self.initial_workers {
             let at = if random.chance(80) { 0 } else { time(random) };
             let join = join(random, latency_us);
             self.steps.push((at, join));
@@ -99,7 +99,7 @@ impl Scenario {
                 self.steps.push((time(random), Step::Submit { graph }));
             }
         }
-        for _ in 0..[0, 1, 1, 2, 3, u64::from(self.initial_nodes) + 1][random.index(6)] {
+        for _ in 0..[0, 1, 1, 2, 3, u64::from(self.initial_workers) + 1][random.index(6)] {
             let latencies = [1, 4, 50][random.index(3)];
             let kill = Step::Kill {
                 crashed: random.chance(60),

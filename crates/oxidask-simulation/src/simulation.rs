@@ -1,19 +1,19 @@
-//! One run of a scenario: the real scheduler, simulated nodes and links, and the checks.
+//! One run of a scenario: the real scheduler, simulated workers and links, and the checks.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use oxidask_protocol::{NodeId, TaskId};
+use oxidask_protocol::{TaskId, WorkerId};
 use oxidask_scheduler::{Action, Bug, Event, Outbox, SchedulerState};
 
 use crate::cluster::{Calendar, Happening, Link};
 use crate::graph::Behaviour;
 use crate::kinds::{ACTION_KINDS, EVENT_KINDS, of_action, of_event};
-use crate::node::{Effect, ModelNode, Transfer, Version};
 use crate::oracle::{Broken, Checked, Oracle, check_start, ensure};
 use crate::random::{Random, mix};
 use crate::scenario::{Scenario, Step, join};
+use crate::worker::{Effect, ModelWorker, Transfer, Version};
 
 /// With up to so many tasks all is validated after each event; with more, as often as costs the
 /// same.
@@ -24,9 +24,9 @@ const VALIDATED_ALWAYS: usize = 500;
 pub struct Summary {
     /// Tasks submitted.
     pub tasks: usize,
-    /// Nodes at the beginning.
-    pub nodes: usize,
-    /// Nodes killed.
+    /// Workers at the beginning.
+    pub workers: usize,
+    /// Workers killed.
     pub deaths: usize,
     /// Other faults: copies refused, tasks that raised, jumps of the clock, early releases.
     pub other_faults: usize,
@@ -68,7 +68,7 @@ pub fn hunt(bug: Option<Bug>, mut seeds: impl Iterator<Item = u64>) -> Option<Fi
 }
 
 /// Runs a scenario again and tells what happened: all of it, or the last `most` lines that name a
-/// task or node that the broken invariant names.
+/// task or worker that the broken invariant names.
 pub fn story(seed: u64, bug: Option<Bug>, most: Option<usize>) -> Vec<String> {
     let mut lines = Some(Vec::new());
     let outcome = run(seed, bug, &mut lines);
@@ -83,12 +83,12 @@ pub fn story(seed: u64, bug: Option<Bug>, most: Option<usize>) -> Vec<String> {
     lines
 }
 
-/// The tasks (`t12`) and nodes (`n3`) that a text names.
+/// The tasks (`t12`) and workers (`w3`) that a text names.
 fn names_in(text: &str) -> Vec<&str> {
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
     words
         .filter(|word| {
-            let number = word.strip_prefix('t').or_else(|| word.strip_prefix('n'));
+            let number = word.strip_prefix('t').or_else(|| word.strip_prefix('w'));
             number.is_some_and(|number| {
                 !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
             })
@@ -114,8 +114,8 @@ struct Simulation<'story> {
     scheduler: SchedulerState,
     outbox: Outbox,
     oracle: Oracle,
-    nodes: Vec<ModelNode>,
-    /// Of each node, whether what it sent before its death still arrives.
+    workers: Vec<ModelWorker>,
+    /// Of each worker, whether what it sent before its death still arrives.
     messages_survive: Vec<bool>,
     calendar: Calendar,
     scenario: Scenario,
@@ -143,10 +143,10 @@ impl<'story> Simulation<'story> {
             scheduler,
             outbox: Outbox::default(),
             oracle: Oracle::new(scenario.settings),
-            nodes: Vec::new(),
+            workers: Vec::new(),
             messages_survive: Vec::new(),
             calendar,
-            summary: Summary { nodes: scenario.initial_nodes as usize, ..Summary::default() },
+            summary: Summary { workers: scenario.initial_workers as usize, ..Summary::default() },
             scenario,
             random,
             submitted: Vec::new(),
@@ -162,7 +162,7 @@ impl<'story> Simulation<'story> {
         while self.release(60)? {
             self.run_until_rest()?;
         }
-        self.oracle.check_end(&self.scheduler, &self.nodes)
+        self.oracle.check_end(&self.scheduler, &self.workers)
     }
 
     /// Goes on until nothing is to come. Whenever only clients or fate can go on, all that is
@@ -173,18 +173,18 @@ impl<'story> Simulation<'story> {
             self.happen(happening)?;
             if self.calendar.is_at_rest() {
                 self.tell(|| "all is at rest".into());
-                self.oracle.check_rest(&self.scheduler, &self.nodes)?;
+                self.oracle.check_rest(&self.scheduler, &self.workers)?;
             }
             happened += 1;
             let bound = 20_000 + 400 * self.summary.tasks;
             ensure(happened < bound, || "the cluster does not come to rest".into())?;
         }
-        self.oracle.check_rest(&self.scheduler, &self.nodes)
+        self.oracle.check_rest(&self.scheduler, &self.workers)
     }
 
-    /// If no node is left, one joins, or time goes by until everything has failed.
+    /// If no worker is left, one joins, or time goes by until everything has failed.
     fn recover(&mut self) -> Checked {
-        if self.oracle.knows_a_node() {
+        if self.oracle.knows_a_worker() {
             return Ok(());
         }
         if self.random.chance(50) {
@@ -198,7 +198,7 @@ impl<'story> Simulation<'story> {
             for task in self.oracle.wanted_tasks(tasks) {
                 let state = self.scheduler.state_of(task);
                 ensure(!state.is_unfinished(), || {
-                    format!("{task} is {state}, though there has been no node for too long")
+                    format!("{task} is {state}, though there has been no worker for too long")
                 })?;
             }
         }
@@ -211,21 +211,21 @@ impl<'story> Simulation<'story> {
                 let (_, step) = self.scenario.steps[number];
                 self.step(step)
             }
-            Happening::Told(node, event) => {
+            Happening::Told(worker, event) => {
                 let arrives =
-                    self.nodes[node.index()].is_alive || self.messages_survive[node.index()];
+                    self.workers[worker.index()].is_alive || self.messages_survive[worker.index()];
                 if arrives { self.deliver(event) } else { Ok(()) }
             }
-            Happening::LossNoticed { node, crashed } => {
-                self.deliver(Event::NodeLost { node, crashed })
+            Happening::LossNoticed { worker, crashed } => {
+                self.deliver(Event::WorkerLost { worker, crashed })
             }
-            Happening::Ordered(node, order) => self.obey(node, &order),
+            Happening::Ordered(worker, order) => self.obey(worker, &order),
             Happening::CopyAsked(transfer) => {
                 self.hand_out(transfer);
                 Ok(())
             }
             Happening::CopyAnswered(transfer, value) => self.copy_answered(transfer, value),
-            Happening::TaskEnds(node, version) => self.task_ends(node, version),
+            Happening::TaskEnds(worker, version) => self.task_ends(worker, version),
         }
     }
 
@@ -234,11 +234,11 @@ impl<'story> Simulation<'story> {
     fn step(&mut self, step: Step) -> Checked {
         match step {
             Step::Join { threads, window, latency_us } => {
-                let node = NodeId(self.nodes.len() as u32);
-                self.nodes.push(ModelNode::new(node, threads as usize));
+                let worker = WorkerId(self.workers.len() as u32);
+                self.workers.push(ModelWorker::new(worker, threads as usize));
                 self.messages_survive.push(true);
-                self.calendar.set_latency(node, latency_us);
-                self.deliver(Event::NodeJoined { node, threads, window })
+                self.calendar.set_latency(worker, latency_us);
+                self.deliver(Event::WorkerJoined { worker, threads, window })
             }
             Step::Kill { crashed, notice_us, messages_survive } => {
                 self.kill(crashed, notice_us, messages_survive);
@@ -258,17 +258,17 @@ impl<'story> Simulation<'story> {
 
     fn kill(&mut self, crashed: bool, notice_us: u64, messages_survive: bool) {
         let alive: Vec<usize> =
-            (0..self.nodes.len()).filter(|&node| self.nodes[node].is_alive).collect();
+            (0..self.workers.len()).filter(|&worker| self.workers[worker].is_alive).collect();
         if alive.is_empty() {
             return;
         }
         let victim = alive[self.random.index(alive.len())];
-        self.nodes[victim].is_alive = false;
+        self.workers[victim].is_alive = false;
         self.messages_survive[victim] = messages_survive;
         self.summary.deaths += 1;
-        let node = NodeId(victim as u32);
-        self.tell(|| format!("{node} dies"));
-        self.calendar.after(notice_us, Happening::LossNoticed { node, crashed });
+        let worker = WorkerId(victim as u32);
+        self.tell(|| format!("{worker} dies"));
+        self.calendar.after(notice_us, Happening::LossNoticed { worker, crashed });
     }
 
     fn submit(&mut self, graph: usize) -> Checked {
@@ -331,16 +331,16 @@ impl<'story> Simulation<'story> {
             self.hash(kind as u64 + 32, ids);
             self.tell(|| format!("    {action:?}"));
             self.oracle.check_action(&action, &why, &self.scheduler, now)?;
-            let (Action::Fetch { to: node, .. }
-            | Action::Run { node, .. }
-            | Action::Retract { node, .. }
-            | Action::Cancel { node, .. }
-            | Action::Drop { node, .. }) = action
+            let (Action::Fetch { to: worker, .. }
+            | Action::Run { worker, .. }
+            | Action::Retract { worker, .. }
+            | Action::Cancel { worker, .. }
+            | Action::Drop { worker, .. }) = action
             else {
                 continue;
             };
-            let ordered = Happening::Ordered(node, action);
-            self.calendar.send(Link::ToNode(node), ordered, &mut self.random);
+            let ordered = Happening::Ordered(worker, action);
+            self.calendar.send(Link::ToWorker(worker), ordered, &mut self.random);
         }
         self.outbox = outbox;
         self.oracle.check_after(&self.scheduler)?;
@@ -364,10 +364,10 @@ impl<'story> Simulation<'story> {
         }
     }
 
-    // ---- Nodes ----
+    // ---- Workers ----
 
-    fn obey(&mut self, node: NodeId, order: &Action) -> Checked {
-        if !self.nodes[node.index()].is_alive {
+    fn obey(&mut self, worker: WorkerId, order: &Action) -> Checked {
+        if !self.workers[worker.index()].is_alive {
             return Ok(());
         }
         let stops = self.random.chance(self.scenario.stops_percent);
@@ -375,26 +375,26 @@ impl<'story> Simulation<'story> {
         let is_run = if let Action::Run { task, .. } = *order { Some(task) } else { None };
         let inputs =
             is_run.map_or(&[][..], |task| self.oracle.tasks[task.index()].inputs.as_slice());
-        self.nodes[node.index()].obey(order, inputs, stops, &mut effects);
+        self.workers[worker.index()].obey(order, inputs, stops, &mut effects);
         if is_run.is_some() {
             for effect in &effects {
                 if let Effect::Tell(event) = effect {
                     self.oracle.check_refusal(event)?;
                 }
             }
-            if let Some(waiting) = self.nodes[node.index()].waiting().last() {
-                self.oracle.check_accepted(node, waiting)?;
+            if let Some(waiting) = self.workers[worker.index()].waiting().last() {
+                self.oracle.check_accepted(worker, waiting)?;
             }
         }
-        self.carry_out(node, effects)
+        self.carry_out(worker, effects)
     }
 
-    fn carry_out(&mut self, node: NodeId, effects: Vec<Effect>) -> Checked {
+    fn carry_out(&mut self, worker: WorkerId, effects: Vec<Effect>) -> Checked {
         for effect in effects {
             match effect {
                 Effect::Tell(event) => {
-                    let told = Happening::Told(node, event);
-                    self.calendar.send(Link::FromNode(node), told, &mut self.random);
+                    let told = Happening::Told(worker, event);
+                    self.calendar.send(Link::FromWorker(worker), told, &mut self.random);
                 }
                 Effect::Ask(transfer) => {
                     let asked = Happening::CopyAsked(transfer);
@@ -402,10 +402,10 @@ impl<'story> Simulation<'story> {
                     self.calendar.send_between(ends, asked, &mut self.random);
                 }
                 Effect::Start(version) => {
-                    self.tell(|| format!("{node} starts {version:?}"));
-                    check_start(version, node, &self.nodes)?;
+                    self.tell(|| format!("{worker} starts {version:?}"));
+                    check_start(version, worker, &self.workers)?;
                     let duration_us = self.oracle.tasks[version.0.index()].duration_us;
-                    self.calendar.after(duration_us, Happening::TaskEnds(node, version));
+                    self.calendar.after(duration_us, Happening::TaskEnds(worker, version));
                 }
             }
         }
@@ -413,7 +413,7 @@ impl<'story> Simulation<'story> {
     }
 
     fn hand_out(&mut self, transfer: Transfer) {
-        let source = &self.nodes[transfer.from.index()];
+        let source = &self.workers[transfer.from.index()];
         let mut value = source.value(transfer.version).filter(|_| source.is_alive);
         let (per_mille, left) = &mut self.scenario.fetch_failures;
         if value.is_some() && *left > 0 && self.random.between(1, 1000) <= *per_mille {
@@ -431,21 +431,21 @@ impl<'story> Simulation<'story> {
     }
 
     fn copy_answered(&mut self, transfer: Transfer, value: Option<u64>) -> Checked {
-        if !self.nodes[transfer.to.index()].is_alive {
+        if !self.workers[transfer.to.index()].is_alive {
             return Ok(());
         }
         // A source that died while it sent may have sent it all.
-        let arrives = self.nodes[transfer.from.index()].is_alive || self.random.chance(50);
+        let arrives = self.workers[transfer.from.index()].is_alive || self.random.chance(50);
         let value = value.filter(|_| arrives);
         self.tell(|| format!("{transfer:?} {}", if value.is_some() { "is done" } else { "fails" }));
         let mut effects = Vec::new();
-        self.nodes[transfer.to.index()].copied(transfer, value, &mut effects);
+        self.workers[transfer.to.index()].copied(transfer, value, &mut effects);
         self.carry_out(transfer.to, effects)
     }
 
-    fn task_ends(&mut self, node: NodeId, version: Version) -> Checked {
-        let here = &mut self.nodes[node.index()];
-        // It may have been stopped, and its node may be dead.
+    fn task_ends(&mut self, worker: WorkerId, version: Version) -> Checked {
+        let here = &mut self.workers[worker.index()];
+        // It may have been stopped, and its worker may be dead.
         let Some(value) = here.end(version).filter(|_| here.is_alive) else { return Ok(()) };
         let (task, attempt) = version;
         let model = &mut self.oracle.tasks[task.index()];
@@ -457,16 +457,16 @@ impl<'story> Simulation<'story> {
         model.times_raised += u32::from(raises);
         let event = if raises {
             self.summary.other_faults += 1;
-            Event::TaskErred { node, task, attempt }
+            Event::TaskErred { worker, task, attempt }
         } else {
             let nbytes = model.nbytes;
             let duration = Duration::from_micros(model.duration_us);
             here.keep(version, value);
-            self.oracle.check_value(version, value, node)?;
-            Event::TaskFinished { node, task, attempt, nbytes, duration }
+            self.oracle.check_value(version, value, worker)?;
+            Event::TaskFinished { worker, task, attempt, nbytes, duration }
         };
         let mut effects = vec![Effect::Tell(event)];
-        self.nodes[node.index()].go_on(&mut effects);
-        self.carry_out(node, effects)
+        self.workers[worker.index()].go_on(&mut effects);
+        self.carry_out(worker, effects)
     }
 }

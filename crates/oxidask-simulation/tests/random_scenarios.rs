@@ -66,15 +66,15 @@ fn median(summaries: &[Summary], of: impl Fn(&Summary) -> usize) -> usize {
 
 fn check_variety(summaries: &[Summary]) {
     let tasks = median(summaries, |summary| summary.tasks);
-    let nodes = median(summaries, |summary| summary.nodes);
+    let workers = median(summaries, |summary| summary.workers);
     let faults = median(summaries, Summary::faults);
     let deaths: usize = summaries.iter().map(|summary| summary.deaths).sum();
     println!(
-        "{} scenarios; medians: {tasks} tasks, {nodes} nodes, {faults} faults",
+        "{} scenarios; medians: {tasks} tasks, {workers} workers, {faults} faults",
         summaries.len()
     );
-    println!("{deaths} nodes died");
-    assert!(tasks >= 50 && nodes >= 3 && faults >= 2, "the scenarios are too easy");
+    println!("{deaths} workers died");
+    assert!(tasks >= 50 && workers >= 3 && faults >= 2, "the scenarios are too easy");
     for (kind, name) in EVENT_KINDS.iter().enumerate() {
         let count: u64 = summaries.iter().map(|summary| summary.events[kind]).sum();
         println!("{count:>10} {name}");

@@ -2,9 +2,9 @@
 //!
 //! There is no scheduler thread. Whoever ends a task takes the lock of the [`Run`], tells the
 //! scheduler, and leaves with the next task. A [`Run`] is one graph being computed; it has a
-//! scheduler of its own, with one node whose threads are the run's share of the [`Pool`]. Threads
-//! reserve nothing: what the scheduler has given to the node waits in one place for whichever thread
-//! is free first.
+//! scheduler of its own, with one worker whose threads are the run's share of the [`Pool`]. Threads
+//! reserve nothing: what the scheduler has given to the worker waits in one place for whichever
+//! thread is free first.
 
 mod pool;
 mod run;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use oxidask_observe::Progress;
-use oxidask_protocol::{Attempt, NodeId, Record, RecordBody, SpanKind, TaskId};
+use oxidask_protocol::{Attempt, Record, RecordBody, SpanKind, TaskId, WorkerId};
 use oxidask_scheduler::{
     Action, Event, Outbox, Outcome as End, SchedulerState, Settings, Submission,
 };
@@ -16,7 +16,7 @@ use oxidask_scheduler::{
 use super::Tasks;
 
 /// The process itself.
-const HERE: NodeId = NodeId(0);
+const HERE: WorkerId = WorkerId(0);
 /// Waking a thread and handing it the interpreter costs about as much as tasks of this length.
 const WORTH_A_THREAD: Duration = Duration::from_micros(30);
 
@@ -145,7 +145,7 @@ impl<T: Tasks> Run<T> {
         };
         let begun = Instant::now();
         inner.handle(
-            Event::NodeJoined { node: HERE, threads, window: threads },
+            Event::WorkerJoined { worker: HERE, threads, window: threads },
             Duration::ZERO,
             None,
         );
@@ -234,10 +234,10 @@ impl<T: Tasks> Run<T> {
             let at_ns = (time.end - self.begun).as_nanos() as u64;
             inner.outbox.records.push(Record { at_ns, body });
         }
-        let (node, attempt) = (HERE, assigned.attempt);
+        let (worker, attempt) = (HERE, assigned.attempt);
         let event = match outcome {
-            Outcome::Finished => Event::TaskFinished { node, task, attempt, nbytes: 0, duration },
-            Outcome::Failed => Event::TaskErred { node, task, attempt },
+            Outcome::Finished => Event::TaskFinished { worker, task, attempt, nbytes: 0, duration },
+            Outcome::Failed => Event::TaskErred { worker, task, attempt },
         };
         let was_running = inner.state == RunState::Running;
         inner.handle(event, now, Some(released));
@@ -444,7 +444,7 @@ impl Inner {
                 // taken out of `runnable` by `abandon`.
                 Action::Cancel { .. } | Action::Forget { .. } => {}
                 Action::Fetch { .. } | Action::Retract { .. } => {
-                    unreachable!("there is one node, and it is given no more than it has threads")
+                    unreachable!("there is one worker, and it is given no more than it has threads")
                 }
             }
         }
@@ -464,7 +464,7 @@ impl Inner {
         self.handle(Event::TasksReleased { tasks }, now, Some(released));
         // Each answer may let another task start only if somebody still needs one: nobody does.
         while let Some(Reverse((_, task, attempt))) = self.runnable.pop() {
-            let event = Event::AttemptEnded { node: HERE, task: TaskId(task), attempt };
+            let event = Event::AttemptEnded { worker: HERE, task: TaskId(task), attempt };
             self.handle(event, now, Some(released));
         }
     }

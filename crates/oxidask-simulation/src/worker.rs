@@ -1,9 +1,9 @@
-//! A node as the scheduler may expect it: it holds results, copies what it is told to copy, runs
+//! A worker as the scheduler may expect it: it holds results, copies what it is told to copy, runs
 //! what it is given on so many threads, and answers each attempt exactly once.
 
 use std::collections::BTreeMap;
 
-use oxidask_protocol::{Attempt, NodeId, TaskId};
+use oxidask_protocol::{Attempt, TaskId, WorkerId};
 use oxidask_scheduler::{Action, Event};
 
 use crate::random::mix;
@@ -11,15 +11,15 @@ use crate::random::mix;
 /// A result, by the attempt that made it.
 pub(crate) type Version = (TaskId, Attempt);
 
-/// A result on its way from one node to another.
+/// A result on its way from one worker to another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Transfer {
     pub(crate) version: Version,
-    pub(crate) from: NodeId,
-    pub(crate) to: NodeId,
+    pub(crate) from: WorkerId,
+    pub(crate) to: WorkerId,
 }
 
-/// What a node does in answer to something.
+/// What a worker does in answer to something.
 #[derive(Debug)]
 pub(crate) enum Effect {
     Tell(Event),
@@ -30,10 +30,10 @@ pub(crate) enum Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Copying {
     UnderWay,
-    Failed { from: NodeId },
+    Failed { from: WorkerId },
 }
 
-/// A task that was given to the node and has not started.
+/// A task that was given to the worker and has not started.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) version: Version,
@@ -48,8 +48,8 @@ struct Running {
 }
 
 #[derive(Debug)]
-pub(crate) struct ModelNode {
-    pub(crate) id: NodeId,
+pub(crate) struct ModelWorker {
+    pub(crate) id: WorkerId,
     pub(crate) is_alive: bool,
     pub(crate) threads: usize,
     held: BTreeMap<Version, u64>,
@@ -63,8 +63,8 @@ pub(crate) fn value_of(task: TaskId, inputs: impl Iterator<Item = u64>) -> u64 {
     inputs.fold(mix(u64::from(task.0) + 1), |value, input| mix(value ^ input.rotate_left(17)))
 }
 
-impl ModelNode {
-    pub(crate) fn new(id: NodeId, threads: usize) -> Self {
+impl ModelWorker {
+    pub(crate) fn new(id: WorkerId, threads: usize) -> Self {
         Self {
             id,
             is_alive: true,
@@ -165,7 +165,7 @@ impl ModelNode {
     }
 
     /// Tasks that have not started and wanted to read this version end here.
-    fn refuse_readers(&mut self, version: Version, from: NodeId, effects: &mut Vec<Effect>) {
+    fn refuse_readers(&mut self, version: Version, from: WorkerId, effects: &mut Vec<Effect>) {
         let (refused, kept) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|given: &Waiting| given.inputs.contains(&version));
@@ -194,12 +194,12 @@ impl ModelNode {
         value: Option<u64>,
         effects: &mut Vec<Effect>,
     ) {
-        let (version, node) = (transfer.version, self.id);
+        let (version, worker) = (transfer.version, self.id);
         if let Some(value) = value {
             self.copying.remove(&version);
             self.held.insert(version, value);
             let (task, attempt) = version;
-            effects.push(Effect::Tell(Event::ReplicaAdded { node, task, attempt }));
+            effects.push(Effect::Tell(Event::ReplicaAdded { worker, task, attempt }));
             self.start_what_can(effects);
         } else {
             self.copying.insert(version, Copying::Failed { from: transfer.from });
@@ -224,10 +224,10 @@ impl ModelNode {
     }
 
     fn ended(&self, (task, attempt): Version) -> Event {
-        Event::AttemptEnded { node: self.id, task, attempt }
+        Event::AttemptEnded { worker: self.id, task, attempt }
     }
 
-    fn missing(&self, (task, attempt): Version, input: TaskId, from: NodeId) -> Event {
-        Event::InputMissing { node: self.id, task, attempt, input, from }
+    fn missing(&self, (task, attempt): Version, input: TaskId, from: WorkerId) -> Event {
+        Event::InputMissing { worker: self.id, task, attempt, input, from }
     }
 }
