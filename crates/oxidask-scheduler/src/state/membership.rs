@@ -1,0 +1,107 @@
+//! Workers that come and go.
+
+use oxidask_protocol::{Cause, RecordBody, TaskId, TaskState, WorkerId};
+
+use super::SchedulerState;
+use crate::planted::Bug;
+use crate::tasks::{NOWHERE, flag};
+use crate::{Failure, Outbox};
+
+impl SchedulerState {
+    pub(super) fn worker_joined(
+        &mut self,
+        worker: WorkerId,
+        threads: u32,
+        window: u32,
+        outbox: &mut Outbox,
+    ) {
+        self.workers.insert(worker, threads, window);
+        self.record(RecordBody::Worker { worker, threads }, outbox);
+        self.open_workers.push(worker);
+        if self.planted.has(Bug::JoiningWorkerGetsNoOldWork) {
+            return;
+        }
+        for (task, _) in std::mem::take(&mut self.no_worker) {
+            self.make_ready(task, Cause::WorkerJoined, outbox);
+        }
+    }
+
+    pub(super) fn worker_lost(&mut self, worker: WorkerId, crashed: bool, outbox: &mut Outbox) {
+        if self.workers.remove(worker).is_none() {
+            return;
+        }
+        self.record(RecordBody::Worker { worker, threads: 0 }, outbox);
+        let (mut interrupted, mut lost) = (Vec::new(), Vec::new());
+        if !self.planted.has(Bug::LostWorkerKeepsItsReplicas) {
+            self.remove_copies_at(worker);
+        }
+        for task in (0..self.tasks.len() as u32).map(TaskId) {
+            if self.tasks.worker[task.index()] != worker {
+                continue;
+            }
+            match self.tasks.state(task) {
+                TaskState::Processing if self.planted.has(Bug::LostWorkerKeepsItsTasks) => {}
+                TaskState::Processing | TaskState::Queued => interrupted.push(task),
+                TaskState::Memory => lost.extend(self.remove_holder(worker, task)),
+                _ => {}
+            }
+        }
+        let mut given_up = Vec::new();
+        for &task in &interrupted {
+            self.end_retraction(task);
+            if self.tasks.state(task) == TaskState::Processing {
+                self.tasks.attempt[task.index()] += 1;
+                let times = self.crashes.entry(task).or_default();
+                *times += u32::from(crashed);
+                if *times > self.settings.allowed_failures {
+                    given_up.push((task, *times));
+                }
+            }
+            self.tasks.worker[task.index()] = NOWHERE;
+            self.transition(task, TaskState::Waiting, Cause::WorkerLost, outbox);
+        }
+        let freed: Vec<TaskId> = self
+            .ghosts
+            .iter()
+            .filter(|(_, ghost)| ghost.0 == worker)
+            .map(|(&task, _)| task)
+            .collect();
+        for &task in &freed {
+            self.end_retraction(task);
+            self.ghosts.remove(&task);
+            self.tasks.clear(task, flag::GHOST);
+        }
+        self.results_were_lost(&lost, Cause::WorkerLost, outbox);
+        for (task, times) in given_up {
+            self.fail(task, Failure::WorkersCrashed { times }, Cause::WorkerLost, outbox);
+        }
+        for task in interrupted.into_iter().chain(freed) {
+            self.go_on_without_ghost(task, outbox);
+        }
+        if self.workers.is_empty() {
+            self.park_common_queue(outbox);
+        }
+    }
+
+    /// Strikes a lost worker from the holders beside the first of every result.
+    pub(super) fn remove_copies_at(&mut self, worker: WorkerId) {
+        let flags = &mut self.tasks.flags;
+        self.replicas.retain(|task, holders| {
+            holders.remove(&worker);
+            if holders.is_empty() {
+                flags[task.index()] &= !flag::REPLICATED;
+            }
+            !holders.is_empty()
+        });
+    }
+
+    /// Without workers there is no queue: what waited for a slot anywhere has no worker now.
+    pub(super) fn park_common_queue(&mut self, outbox: &mut Outbox) {
+        while let Some((&key, queue)) = self.common_queue.first_key_value() {
+            let rank = queue.ranks.first().expect("an empty queue is removed");
+            let task = self.take_from_common_queue((key, rank));
+            self.no_worker.insert(task, self.now);
+            self.transition(task, TaskState::NoWorker, Cause::WorkerLost, outbox);
+        }
+    }
+}

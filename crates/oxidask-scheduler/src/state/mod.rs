@@ -1,0 +1,245 @@
+//! [`SchedulerState`]: events in, actions out.
+//!
+//! The life of a task: *waiting* until its inputs are in memory; then *queued*, either in the
+//! common queue (tasks without inputs, which any worker may start) or in that of the worker that
+//! suits it best; *processing* once a worker has it; *memory* when it returned. A result that no
+//! unfinished task and no client needs is dropped and its task *released*; it may have to run again
+//! when a worker is lost, until all that was made from it is *forgotten*.
+//!
+//! A cancelled attempt holds its slot until the worker has answered. Until then the task's new
+//! attempt waits; if the old one returns after all, its result is taken. So two attempts of a task
+//! never run beside each other on living workers.
+
+mod attempts;
+mod failures;
+mod giving;
+mod membership;
+mod placement;
+mod results;
+mod submissions;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use oxidask_protocol::{Attempt, Cause, GroupId, Record, RecordBody, TaskId, TaskState, WorkerId};
+
+use crate::planted::Planted;
+use crate::queue::RankSet;
+use crate::tasks::{Tasks, flag};
+use crate::workers::{Urgency, Workers};
+use crate::{Event, Failure, Outbox};
+
+/// What can be set.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How many crashes of workers a task may be part of before it is given up.
+    pub allowed_failures: u32,
+    /// How long a task may wait for a worker that can run it.
+    pub no_worker_timeout: Duration,
+    /// Bytes a second between workers, for weighing a transfer against waiting.
+    pub bandwidth: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { allowed_failures: 3, no_worker_timeout: Duration::from_secs(300), bandwidth: 1e9 }
+    }
+}
+
+/// All that the scheduler knows.
+#[derive(Debug, Default)]
+pub struct SchedulerState {
+    pub(crate) tasks: Tasks,
+    pub(crate) workers: Workers,
+    settings: Settings,
+    pub(crate) submissions: Vec<SubmissionInfo>,
+    /// Tasks without inputs that wait for a slot anywhere.
+    pub(crate) common_queue: BTreeMap<u64, CommonQueue>,
+    /// Tasks that no living worker may run, since when.
+    pub(crate) no_worker: BTreeMap<TaskId, Duration>,
+    /// Holders beside the first, for results that have several.
+    pub(crate) replicas: BTreeMap<TaskId, BTreeSet<WorkerId>>,
+    /// Cancelled attempts that hold a slot.
+    pub(crate) ghosts: BTreeMap<TaskId, (WorkerId, Attempt)>,
+    /// Tasks that were asked back.
+    pub(crate) retracting: BTreeMap<TaskId, Retraction>,
+    /// The task that is to blame for an erred one, if that is another one.
+    pub(crate) blame: BTreeMap<TaskId, TaskId>,
+    pub(crate) failures: BTreeMap<TaskId, Failure>,
+    pub(crate) retries_left: BTreeMap<TaskId, u32>,
+    pub(crate) crashes: BTreeMap<TaskId, u32>,
+    pub(crate) groups: Vec<Group>,
+    /// Workers that may take tasks since the last look.
+    open_workers: Vec<WorkerId>,
+    now: Duration,
+    planted: Planted,
+}
+
+/// A task that was asked back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retraction {
+    from: WorkerId,
+    pub(crate) to: WorkerId,
+}
+
+#[derive(Debug)]
+pub(crate) struct SubmissionInfo {
+    priority_key: u64,
+    by_rank: Vec<u32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct CommonQueue {
+    pub(crate) submission: u32,
+    pub(crate) ranks: RankSet,
+}
+
+/// What is known of tasks with the same prefix.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) counts: [u32; TaskState::ALL.len()],
+    finished: u32,
+    mean_duration: Option<f64>,
+}
+
+impl SchedulerState {
+    /// A scheduler without workers and tasks.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
+    /// Plants a mistake, for the tests of the simulation.
+    #[cfg(feature = "planted-bugs")]
+    pub fn plant(&mut self, bug: crate::Bug) {
+        self.planted.bug = Some(bug);
+    }
+
+    /// Takes in one event and appends what follows from it to `outbox`.
+    ///
+    /// `now` never goes back. Reports of attempts that are out of date change nothing.
+    pub fn handle(&mut self, event: Event, now: Duration, outbox: &mut Outbox) {
+        self.now = now;
+        match event {
+            Event::TaskFinished { worker, task, attempt, nbytes, duration } => {
+                self.task_finished(worker, task, attempt, nbytes, duration, outbox);
+            }
+            Event::TaskErred { worker, task, attempt } => {
+                self.task_erred(worker, task, attempt, outbox);
+            }
+            Event::AttemptEnded { worker, task, attempt } => {
+                self.attempt_ended(worker, task, attempt, outbox);
+            }
+            Event::InputMissing { worker, task, attempt, input, from } => {
+                self.input_missing(worker, task, attempt, input, from, outbox);
+            }
+            Event::ReplicaAdded { worker, task, attempt } => {
+                self.replica_added(worker, task, attempt, outbox);
+            }
+            Event::GraphSubmitted(submission) => {
+                self.graph_submitted(&submission, outbox);
+            }
+            Event::WorkerJoined { worker, threads, window } => {
+                self.worker_joined(worker, threads, window, outbox);
+            }
+            Event::WorkerLost { worker, crashed } => self.worker_lost(worker, crashed, outbox),
+            Event::TasksReleased { tasks } => self.tasks_released(&tasks, outbox),
+            Event::TimePassed => self.give_up_on_tasks_without_worker(outbox),
+        }
+        self.give_out_tasks(outbox);
+    }
+
+    /// The id that the first task of the next submission will have; the others follow.
+    pub fn next_task_id(&self) -> TaskId {
+        TaskId(self.tasks.len() as u32)
+    }
+
+    /// The id that the first group of the next submission will have; the others follow.
+    pub fn next_group_id(&self) -> GroupId {
+        GroupId(self.groups.len() as u32)
+    }
+
+    /// Where a task stands.
+    pub fn state_of(&self, task: TaskId) -> TaskState {
+        self.tasks.state(task)
+    }
+
+    /// How many tasks of a group are in a state.
+    pub fn group_count(&self, group: GroupId, state: TaskState) -> u32 {
+        self.groups[group.index()].counts[state as usize]
+    }
+
+    /// What the tasks of a group last on average, once one has run.
+    pub fn group_duration(&self, group: GroupId) -> Option<Duration> {
+        self.groups[group.index()].mean_duration.map(Duration::from_secs_f64)
+    }
+
+    /// The group of a task.
+    pub fn group_of(&self, task: TaskId) -> GroupId {
+        self.tasks.group[task.index()]
+    }
+
+    /// What the task's inputs are.
+    pub fn dependencies_of(&self, task: TaskId) -> &[u32] {
+        self.tasks.dependencies.row(task.0)
+    }
+
+    /// The task's place in the order of its submission.
+    pub fn rank_of(&self, task: TaskId) -> u32 {
+        self.tasks.rank[task.index()]
+    }
+
+    /// The attempt that made the task's result, or that runs now, or that will run next.
+    pub fn attempt_of(&self, task: TaskId) -> Attempt {
+        self.tasks.attempt(task)
+    }
+
+    /// The workers that hold the task's result, as far as is known; none unless it is in memory.
+    pub fn holders_of(&self, task: TaskId) -> impl Iterator<Item = WorkerId> + '_ {
+        let in_memory = self.tasks.state(task) == TaskState::Memory;
+        let first = in_memory.then(|| self.tasks.worker[task.index()]);
+        first.into_iter().chain(self.replicas.get(&task).into_iter().flatten().copied())
+    }
+
+    /// Bytes used for tasks and their edges.
+    pub fn nbytes(&self) -> usize {
+        let queues = self
+            .submissions
+            .iter()
+            .map(|info| 4 * info.by_rank.capacity() + info.by_rank.len() / 8);
+        self.tasks.nbytes_used() + queues.sum::<usize>()
+    }
+
+    fn transition(&mut self, task: TaskId, to: TaskState, cause: Cause, outbox: &mut Outbox) {
+        let from = std::mem::replace(&mut self.tasks.state[task.index()], to);
+        let group = self.tasks.group[task.index()];
+        let entry = &mut self.groups[group.index()];
+        entry.counts[from as usize] -= 1;
+        entry.counts[to as usize] += 1;
+        let flags = &mut self.tasks.flags[task.index()];
+        if to == TaskState::Memory && *flags & flag::FINISHED == 0 {
+            *flags |= flag::FINISHED;
+            entry.finished += 1;
+        } else if to == TaskState::Waiting && *flags & flag::FINISHED != 0 {
+            // Its result was lost, or dropped and is needed once more.
+            *flags &= !flag::FINISHED;
+            entry.finished -= 1;
+        }
+        let (count, finished) = (entry.counts[to as usize], entry.finished);
+        let worker = self.tasks.worker[task.index()];
+        self.record(
+            RecordBody::Task { task, group, worker, from, to, cause, count, finished },
+            outbox,
+        );
+    }
+
+    fn record(&self, body: RecordBody, outbox: &mut Outbox) {
+        outbox.records.push(Record { at_ns: self.now.as_nanos() as u64, body });
+    }
+}
+
+pub(crate) fn urgency(submissions: &[SubmissionInfo], tasks: &Tasks, task: TaskId) -> Urgency {
+    let submission = tasks.submission[task.index()];
+    (submissions[submission as usize].priority_key, tasks.rank[task.index()])
+}

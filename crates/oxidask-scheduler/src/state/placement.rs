@@ -1,0 +1,129 @@
+//! Where a task that may run waits for its slot.
+
+use oxidask_protocol::{Cause, TaskId, TaskState, WorkerId};
+
+use super::{CommonQueue, SchedulerState, urgency};
+use crate::Outbox;
+use crate::planted::Bug;
+use crate::queue::RankSet;
+use crate::tasks::{NOWHERE, flag};
+use crate::workers::Urgency;
+
+/// Inputs looked at when a worker is chosen; more would cost time and change little.
+const INPUTS_WEIGHED: usize = 8;
+/// What a group's tasks are taken to last before one has run.
+const UNKNOWN_DURATION: f64 = 1e-3;
+
+impl SchedulerState {
+    /// All inputs of a waiting task are in memory: it may run as soon as there is a slot.
+    pub(super) fn make_ready(&mut self, task: TaskId, cause: Cause, outbox: &mut Outbox) {
+        if self.tasks.has(task, flag::GHOST) && !self.planted.has(Bug::CancelledAttemptIsIgnored) {
+            return;
+        }
+        if self.workers.is_empty() {
+            self.no_worker.insert(task, self.now);
+            self.transition(task, TaskState::NoWorker, cause, outbox);
+        } else if self.tasks.dependency_count(task) == 0 {
+            self.queue_anywhere(task, cause, outbox);
+        } else {
+            let worker = self.best_worker(task);
+            self.queue_at(worker, task, cause, outbox);
+        }
+    }
+
+    pub(super) fn queue_anywhere(&mut self, task: TaskId, cause: Cause, outbox: &mut Outbox) {
+        let number = self.tasks.submission[task.index()];
+        let info = &self.submissions[number as usize];
+        let bound = info.by_rank.len();
+        self.common_queue
+            .entry(info.priority_key)
+            .or_insert_with(|| CommonQueue { submission: number, ranks: RankSet::new(bound) })
+            .ranks
+            .insert(self.tasks.rank[task.index()]);
+        self.tasks.worker[task.index()] = NOWHERE;
+        self.transition(task, TaskState::Queued, cause, outbox);
+    }
+
+    pub(super) fn queue_at(
+        &mut self,
+        worker: WorkerId,
+        task: TaskId,
+        cause: Cause,
+        outbox: &mut Outbox,
+    ) {
+        let urgency = urgency(&self.submissions, &self.tasks, task);
+        self.workers.alive_mut(worker).queue.insert((urgency, task));
+        self.workers.load_changed(worker);
+        self.open_workers.push(worker);
+        self.tasks.worker[task.index()] = worker;
+        self.transition(task, TaskState::Queued, cause, outbox);
+    }
+
+    /// Takes a task out of the queue that it is in, if any.
+    pub(super) fn unqueue(&mut self, task: TaskId) {
+        match self.tasks.state(task) {
+            TaskState::NoWorker => {
+                self.no_worker.remove(&task);
+            }
+            TaskState::Queued => {
+                let urgency = urgency(&self.submissions, &self.tasks, task);
+                let worker = self.tasks.worker[task.index()];
+                if worker == NOWHERE {
+                    self.take_from_common_queue(urgency);
+                } else if let Some(entry) = self.workers.get_mut(worker) {
+                    entry.queue.remove(&(urgency, task));
+                    self.workers.load_changed(worker);
+                }
+                self.tasks.worker[task.index()] = NOWHERE;
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn take_from_common_queue(&mut self, urgency: Urgency) -> TaskId {
+        let queue = self.common_queue.get_mut(&urgency.0).expect("a queued task is in its queue");
+        queue.ranks.remove(urgency.1);
+        let task = self.submissions[queue.submission as usize].by_rank[urgency.1 as usize];
+        if queue.ranks.is_empty() {
+            self.common_queue.remove(&urgency.0);
+        }
+        TaskId(task)
+    }
+
+    /// The worker on which a task with inputs starts first, by what is known: one of those that
+    /// hold its largest inputs, or the least loaded one.
+    pub(super) fn best_worker(&self, task: TaskId) -> WorkerId {
+        if let Some(worker) = self.workers.single() {
+            return worker;
+        }
+        let mut candidates: Vec<WorkerId> = Vec::with_capacity(INPUTS_WEIGHED + 1);
+        candidates.extend(self.workers.least_loaded());
+        for place in 0..self.tasks.dependency_count(task).min(INPUTS_WEIGHED) {
+            let holder = self.tasks.worker[self.tasks.dependency(task, place).index()];
+            if holder != NOWHERE && !candidates.contains(&holder) {
+                candidates.push(holder);
+            }
+        }
+        let cost = |&worker: &WorkerId| self.expected_start(worker, task);
+        candidates
+            .into_iter()
+            .min_by(|a, b| cost(a).total_cmp(&cost(b)).then(a.cmp(b)))
+            .expect("there is a least loaded worker when there are workers")
+    }
+
+    /// Seconds until the task could start on the worker.
+    pub(super) fn expected_start(&self, worker: WorkerId, task: TaskId) -> f64 {
+        let entry = self.workers.get(worker).expect("candidates are alive");
+        let group = &self.groups[self.tasks.group[task.index()].index()];
+        let duration = group.mean_duration.unwrap_or(UNKNOWN_DURATION);
+        let ahead = f64::from(entry.occupied) + entry.queue.len() as f64;
+        let rounds = (ahead / f64::from(entry.threads.max(1))).floor();
+        let missing: u64 = (0..self.tasks.dependency_count(task).min(INPUTS_WEIGHED))
+            .map(|place| self.tasks.dependency(task, place))
+            .filter(|&input| !self.holds(worker, input))
+            // A message costs as much as some kilobytes.
+            .map(|input| self.tasks.nbytes[input.index()] + 10_000)
+            .sum();
+        rounds * duration + missing as f64 / self.settings.bandwidth
+    }
+}
