@@ -28,19 +28,19 @@ def apply(
 class Literal:
     """A value inside a graph of tuples that must not be taken for a key or a task."""
 
-    __slots__ = ("value",)
+    __slots__ = ("data",)
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    def __init__(self, data: Any) -> None:
+        self.data = data
 
     def __call__(self) -> Any:
-        return self.value
+        return self.data
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Literal, (self.value,))
+        return (Literal, (self.data,))
 
     def __repr__(self) -> str:
-        return f"Literal({self.value!r})"
+        return f"Literal({self.data!r})"
 
 
 def run_task(task: Callable[[dict[Any, Any]], Any], inputs: dict[Any, Any]) -> Any:
