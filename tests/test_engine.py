@@ -16,7 +16,7 @@ import weakref
 import pytest
 
 import oxidask
-from oxidask import TaskError, compute, delayed
+from oxidask import TaskError, compute, config, delayed
 
 SCHEDULERS = ["threads", "sync"]
 
@@ -84,8 +84,56 @@ def test_the_traceback_has_the_frames_of_the_caller_and_of_the_task(scheduler):
     with pytest.raises(ValueError, match="bad 2") as caught:
         compute(delayed(outermost)(delayed(inc)(1)), scheduler=scheduler)
     names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
-    assert names[0] == "test_the_traceback_has_the_frames_of_the_caller_and_of_the_task"
-    assert names[-3:] == ["outermost", "middle", "innermost"]
+    assert names == [
+        "test_the_traceback_has_the_frames_of_the_caller_and_of_the_task",
+        "outermost",
+        "middle",
+        "innermost",
+    ]
+
+
+def frames_of_an_error(run):
+    with pytest.raises(ValueError, match="bad") as caught:
+        run()
+    return [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)][1:]
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_methods_leave_no_frame_of_ours_either(scheduler):
+    task = delayed(middle)(1)
+    for method in (task.compute, task.persist):
+        names = frames_of_an_error(lambda method=method: method(scheduler=scheduler))
+        assert names == ["<lambda>", "middle", "innermost"]
+
+
+def test_the_setting_says_which_frames_are_left_out():
+    task = delayed(middle)(1)
+    with config.set({"admin.traceback.shorten": []}):
+        assert "_run" in frames_of_an_error(lambda: task.compute(scheduler="sync"))
+    # The innermost frame stays, whatever the setting.
+    with config.set({"admin.traceback.shorten": [r"\.py$"]}):
+        assert frames_of_an_error(lambda: task.compute(scheduler="sync")) == [
+            "<lambda>",
+            "innermost",
+        ]
+
+
+def test_a_mistake_in_the_setting_does_not_hide_the_error():
+    with config.set({"admin.traceback.shorten": ["("]}):
+        assert frames_of_an_error(lambda: delayed(middle)(1).compute())[-1] == "innermost"
+
+
+def test_a_shortened_error_keeps_its_cause_and_context():
+    def fails():
+        try:
+            innermost(1)
+        except ValueError:
+            raise KeyError("later")  # noqa: B904  (the context is meant)
+
+    with pytest.raises(KeyError, match="later") as caught:
+        delayed(fails)().compute()
+    assert isinstance(caught.value.__context__, ValueError)
+    assert not caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)

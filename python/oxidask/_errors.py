@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import linecache
+import re
 import threading
+from types import TracebackType
+
+from oxidask import config
 
 
 class OxidaskError(Exception):
@@ -17,6 +20,8 @@ class TaskError(OxidaskError, RuntimeError):
 def _place(origin: tuple[str, int] | None) -> str:
     if origin is None:
         return ""
+    import linecache
+
     filename, line = origin
     source = linecache.getline(filename, line).strip()
     return f"\n  made at {filename}:{line}" + (f": {source}" if source else "")
@@ -35,3 +40,36 @@ def _task_that_exited(error: SystemExit, key: str, origin: tuple[str, int] | Non
     )
     replaced.__cause__ = error
     return replaced
+
+
+def shorten_traceback(error: BaseException) -> None:
+    """Take frames of the engine out of a traceback, as ``admin.traceback.shorten`` says.
+
+    Between the line that computes and the frames of the task nothing is left. The innermost frame
+    stays whatever it is: it says where the error was raised.
+
+    Parameters
+    ----------
+    error : BaseException
+        What is being handled. After this a bare ``raise`` adds no frame of the one who calls.
+    """
+    patterns = config.get("admin.traceback.shorten", None) or ()
+    pattern = "|".join([patterns] if isinstance(patterns, str) else patterns)
+    try:
+        is_left_out = re.compile(pattern).search
+    except re.error:
+        # A mistake in a setting must not hide the user's error.
+        return
+    if not pattern:
+        return
+    kept: list[TracebackType] = []
+    entry = error.__traceback__
+    while entry is not None:
+        if entry.tb_next is None or not is_left_out(entry.tb_frame.f_code.co_filename):
+            kept.append(entry)
+        entry = entry.tb_next
+    rest = None
+    for entry in reversed(kept):
+        rest = TracebackType(rest, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    # Not by assignment: classes of errors may forbid it, frozen dataclasses for example.
+    error.with_traceback(rest)

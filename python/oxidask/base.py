@@ -9,18 +9,46 @@ from typing import Any
 
 from oxidask import _core, _rebuild, config
 from oxidask._core import Computation, Delayed, Unpacked
+from oxidask._errors import shorten_traceback
+from oxidask._protocol import (
+    DaskMethodsMixin,
+    clone_key,
+    collections_to_dsk,
+    dont_optimize,
+    get_collection_names,
+    get_name_from_key,
+    optimization_function,
+    replace_name_in_key,
+    unpack_collections,
+)
 from oxidask.callbacks import Callback
 from oxidask.callbacks import run as run_with_callbacks
+from oxidask.core import flatten
+from oxidask.tokenize import normalize_token, tokenize
 
 __all__ = [
+    "DaskMethodsMixin",
     "annotate",
+    "clone_key",
+    "collections_to_dsk",
     "compute",
+    "compute_as_if_collection",
+    "dont_optimize",
     "get_annotations",
+    "get_collection_names",
+    "get_name_from_key",
     "get_scheduler",
     "is_dask_collection",
+    "named_schedulers",
+    "normalize_token",
+    "optimization_function",
     "optimize",
     "persist",
+    "replace_name_in_key",
+    "tokenize",
+    "unpack_collections",
     "visualize",
+    "visualize_dsk",
 ]
 
 _THREADS = frozenset({"threads", "threading", "threaded"})
@@ -99,14 +127,25 @@ def compute(
     """
     if get is not None:
         raise TypeError("compute(get=): this is called scheduler= now; pass the function there")
-    unpacked = Unpacked(args, traverse, _concrete_value_of)
+    collections: list[Any] = []
+
+    def concrete_value_of(collection: Any) -> Delayed:
+        collections.append(collection)
+        return _concrete_value_of(collection)
+
+    unpacked = Unpacked(args, traverse, concrete_value_of)
     tasks = unpacked.tasks
     if not tasks:
         return tuple(unpacked.repack([]))
-    run = _scheduler_of(scheduler, kwargs)
+    run = _scheduler_of(scheduler, kwargs, collections)
     if optimize_graph:
         tasks = _optimized(tasks)
-    result: tuple[Any, ...] = unpacked.repack(run(tasks))
+    try:
+        values = run(tasks)
+    except BaseException as error:
+        shorten_traceback(error)
+        raise
+    result: tuple[Any, ...] = unpacked.repack(values)
     return result
 
 
@@ -141,8 +180,10 @@ def persist(
     (True, 3)
     """
     rebuilt: list[Delayed] = []
+    collections: list[Any] = []
 
     def persisted_value_of(collection: Any) -> Delayed:
+        collections.append(collection)
         rebuilt.append(_persisted_value_of(collection))
         return rebuilt[-1]
 
@@ -150,8 +191,14 @@ def persist(
     tasks = unpacked.tasks
     if not tasks:
         return tuple(unpacked.repack([]))
-    run = _scheduler_of(scheduler, kwargs)
-    values = run(_optimized(tasks) if optimize_graph else tasks)
+    run = _scheduler_of(scheduler, kwargs, collections)
+    if optimize_graph:
+        tasks = _optimized(tasks)
+    try:
+        values = run(tasks)
+    except BaseException as error:
+        shorten_traceback(error)
+        raise
     is_collection = {id(task) for task in rebuilt}
     result: tuple[Any, ...] = unpacked.repack(
         [
@@ -273,6 +320,51 @@ def visualize(
     return drawing.draw(nodes, filename=filename, engine=engine, **kwargs)
 
 
+def visualize_dsk(
+    dsk: Mapping[Any, Any],
+    filename: str | None = "mydask",
+    traverse: bool = True,
+    optimize_graph: bool = False,
+    maxval: float | None = None,
+    o: None = None,
+    engine: str | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Draw a graph that is a mapping from keys to tasks.
+
+    Parameters
+    ----------
+    dsk : mapping
+        The graph.
+    o : None
+        Not supported: raises NotImplementedError; ``color="order"`` shows our order.
+    filename, traverse, optimize_graph, maxval, engine, **kwargs
+        As for `visualize`.
+
+    Returns
+    -------
+    oxidask.drawing.Picture
+
+    Examples
+    --------
+    >>> from oxidask.base import visualize_dsk
+    >>> visualize_dsk({"x": 1, "y": (abs, "x")}, filename=None).svg.startswith("<svg")
+    True
+    """
+    if o is not None:
+        raise NotImplementedError(
+            "visualize_dsk(o=): the order is always ours; leave `o` out and give color='order'"
+        )
+    return visualize(
+        _core.tasks_of_graph(list(dsk), dsk),
+        filename=filename,
+        optimize_graph=optimize_graph,
+        maxval=maxval,
+        engine=engine,
+        **kwargs,
+    )
+
+
 @contextlib.contextmanager
 def annotate(**annotations: Any) -> Iterator[None]:
     """Attach annotations to the tasks that are made inside the block.
@@ -338,9 +430,12 @@ def get_annotations() -> dict[str, Any]:
 
 _Run = Callable[[list[Delayed]], list[Any]]
 
+#: The functions ``get(graph, keys, **kwargs)`` by the names of schedulers.
+named_schedulers: dict[str, Callable[..., Any]] = {}
+
 
 def get_scheduler(
-    get: Callable[..., Any] | None = None,
+    get: None = None,
     scheduler: str | Callable[..., Any] | Any | None = None,
     collections: Any = None,
     cls: Any = None,
@@ -349,41 +444,67 @@ def get_scheduler(
 
     Parameters
     ----------
-    get : callable, optional
-        Returned as it is.
+    get : None
+        An old name of `scheduler`: raises TypeError.
     scheduler : str, callable or executor, optional
         As for `compute`; by default the setting ``scheduler``.
-    collections, cls
-        Taken for compatibility: the default is the same for all collections.
+    collections : sequence of lazy objects, optional
+        Whose default is returned if nothing was chosen.
+    cls : type, optional
+        A type of lazy objects, instead of `collections`.
 
     Returns
     -------
     callable or None
-        None if nothing was chosen.
+        None if nothing was chosen and there is no default.
 
     Examples
     --------
+    >>> from oxidask.base import get_scheduler
     >>> get_scheduler(scheduler="threads").__module__
     'oxidask.threaded'
     """
     if get is not None:
-        return get
+        raise TypeError(
+            "get_scheduler(get=): this is called scheduler= now; pass the function there"
+        )
     scheduler = scheduler if scheduler is not None else config.get("scheduler", None)
     if scheduler is None:
-        return None
+        kinds = [cls] if cls is not None else [type(one) for one in collections or ()]
+        return _common_default(kinds)
     if callable(scheduler):
         found: Callable[..., Any] = scheduler
         return found
-    from oxidask import local, threaded
-
     if isinstance(scheduler, str):
-        return local.get_sync if _mode_of(scheduler) == "sync" else threaded.get
+        return named_schedulers["sync" if _mode_of(scheduler) == "sync" else "threads"]
 
     def get_in_pool(dsk: Mapping[Any, Any], keys: Any, **kwargs: Any) -> Any:
         return _get(dsk, keys, "threads", **{**kwargs, "pool": scheduler})
 
     _size_of(scheduler)
     return get_in_pool
+
+
+def _common_default(kinds: Iterable[type]) -> Callable[..., Any] | None:
+    """Return the scheduler that types of lazy objects have in common, if it is one."""
+    defaults = [kind.__dask_scheduler__ for kind in kinds if hasattr(kind, "__dask_scheduler__")]
+    if any(default != defaults[0] for default in defaults):
+        raise ValueError(
+            f"lazy objects with different default schedulers, {defaults}, cannot be computed "
+            "together; choose one, as in scheduler='threads'"
+        )
+    return defaults[0] if defaults else None
+
+
+def _own_scheduler(collections: list[Any]) -> Any:
+    """Return the scheduler that collections of other libraries want, or None for ours."""
+    default = _common_default(type(one) for one in collections)
+    for name, function in named_schedulers.items():
+        if function == default:
+            return name
+    # Dask's own collections are computed by our threads, not by Dask's.
+    is_of_dask = str(getattr(default, "__module__", None)).partition(".")[0] == "dask"
+    return None if is_of_dask else default
 
 
 def _mode_of(name: str) -> str:
@@ -405,10 +526,12 @@ def _mode_of(name: str) -> str:
     )
 
 
-def _scheduler_of(scheduler: Any, kwargs: dict[str, Any]) -> _Run:
-    """Return a function that computes tasks, from what the user said or the configuration."""
+def _scheduler_of(scheduler: Any, kwargs: dict[str, Any], collections: list[Any]) -> _Run:
+    """Return a function that computes tasks: as the user said, or set, or the collections say."""
     if scheduler is None:
         scheduler = config.get("scheduler", None)
+    if scheduler is None and collections:
+        scheduler = _own_scheduler(collections)
     if scheduler is None:
         scheduler = "threads"
     if isinstance(scheduler, str):
@@ -495,26 +618,67 @@ def _get(
     **kwargs: Any,
 ) -> Any:
     """Compute keys, or nested lists of keys, of a graph that is a mapping."""
-    tasks: dict[Any, Delayed] = {}
-    stack = [keys]
-    while stack:
-        part = stack.pop()
-        if isinstance(part, list):
-            stack.extend(part)
-        elif part not in tasks:
-            tasks[part] = None  # type: ignore[assignment]
-    for key, task in zip(tasks, _core.tasks_of_graph(list(tasks), dsk), strict=True):
-        tasks[key] = task
-    results = _run(list(tasks.values()), mode, num_workers, pool, callbacks)
-    values = dict(zip(tasks, results, strict=True))
+    wanted = list(dict.fromkeys(flatten([keys])))
+    tasks = _core.tasks_of_graph(wanted, dsk)
+    values = dict(zip(wanted, _run(tasks, mode, num_workers, pool, callbacks), strict=True))
+    return _replaced(keys, values.__getitem__, tuple)
 
-    def nested(part: Any) -> Any:
-        return tuple(nested(one) for one in part) if isinstance(part, list) else values[part]
 
-    return nested(keys)
+def _replaced(nested: Any, value_of: Callable[[Any], Any], kind: Callable[[list[Any]], Any]) -> Any:
+    """Return nested lists as nested containers of another kind, each leaf replaced by its value."""
+    done: list[Any] = []
+    work: list[tuple[Any, bool]] = [(nested, False)]
+    while work:
+        part, is_open = work.pop()
+        if is_open:
+            begin = len(done) - len(part)
+            done[begin:] = [kind(done[begin:])]
+        elif isinstance(part, list):
+            work.append((part, True))
+            work.extend((one, False) for one in reversed(part))
+        else:
+            done.append(value_of(part))
+    return done[0]
 
 
 # ---- Other collections ----
+
+
+def compute_as_if_collection(
+    cls: type,
+    dsk: Mapping[Any, Any],
+    keys: Any,
+    scheduler: str | Callable[..., Any] | Any | None = None,
+    get: None = None,
+    **kwargs: Any,
+) -> Any:
+    """Compute keys of a graph with the optimisation and the default scheduler of a collection.
+
+    Parameters
+    ----------
+    cls : type
+        The type of the collection.
+    dsk : mapping
+        The graph.
+    keys : key or nested list of keys
+        What to compute.
+    scheduler, get, **kwargs
+        As for `compute`.
+
+    Returns
+    -------
+    object or nested tuple
+        The results, nested like `keys`.
+
+    Examples
+    --------
+    >>> from oxidask.base import compute_as_if_collection
+    >>> from oxidask.delayed import Delayed
+    >>> compute_as_if_collection(Delayed, {"x": 1, "y": (abs, "x")}, ["y", ["x"]])
+    (1, (1,))
+    """
+    run = get_scheduler(get=get, scheduler=scheduler, cls=cls) or named_schedulers["threads"]
+    return run(optimization_function(cls)(dsk, keys, **kwargs), keys, **kwargs)
 
 
 def _graph_of(collection: Any) -> tuple[Mapping[Any, Any], Any]:
@@ -531,21 +695,8 @@ def _graph_of(collection: Any) -> tuple[Mapping[Any, Any], Any]:
 
 def _nested_tasks(keys: Any, graph: Mapping[Any, Any]) -> Any:
     """Replace keys in nested lists by their tasks."""
-    flat: list[Any] = []
-
-    def collect(part: Any) -> Any:
-        if isinstance(part, list):
-            return [collect(one) for one in part]
-        flat.append(part)
-        return len(flat) - 1
-
-    places = collect(keys)
-    tasks = _core.tasks_of_graph(flat, graph)
-
-    def fill(part: Any) -> Any:
-        return [fill(one) for one in part] if isinstance(part, list) else tasks[part]
-
-    return fill(places)
+    tasks = iter(_core.tasks_of_graph(list(flatten([keys])), graph))
+    return _replaced(keys, lambda key: next(tasks), list)
 
 
 def _concrete_value_of(collection: Any) -> Delayed:
@@ -572,14 +723,7 @@ def _persisted_value_of(collection: Any) -> Delayed:
     graph, keys = _graph_of(collection)
     rebuild, extra = collection.__dask_postpersist__()
 
-    def flatten(part: Any) -> Iterator[Any]:
-        if isinstance(part, list):
-            for one in part:
-                yield from flatten(one)
-        else:
-            yield part
-
-    flat = list(flatten(keys))
+    flat = list(flatten([keys]))
 
     def make(results: list[Any]) -> Any:
         return rebuild(dict(zip(flat, results, strict=True)), *extra)

@@ -103,8 +103,8 @@ _DEFAULTS: dict[str, Any] = {
         "traceback": {
             "shorten": [
                 r"concurrent[\\\/]futures[\\\/]",
-                r"oxidask[\\\/][a-z_]+\.py",
-                r"oxidask[\\\/](array|bag|dataframe|distributed)[\\\/]",
+                r"oxidask[\\\/](_callback_views|_protocol|_rebuild|base|callbacks)\.py",
+                r"oxidask[\\\/](core|delayed|local|threaded)\.py",
                 r"pandas[\\\/]core[\\\/]",
             ]
         }

@@ -8,13 +8,15 @@ large the graph is. `compute` collects what is needed and runs it.
 from __future__ import annotations
 
 import functools
-import html
 import warnings
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from oxidask import _core
 from oxidask._core import Delayed
+from oxidask._errors import shorten_traceback
+from oxidask._protocol import replace_name_in_key
+from oxidask.core import flatten
 
 __all__ = ["Delayed", "delayed"]
 
@@ -124,7 +126,11 @@ def _compute(self: Delayed, **kwargs: Any) -> Any:
     """
     from oxidask.base import compute
 
-    (result,) = compute(self, traverse=False, **kwargs)
+    try:
+        (result,) = compute(self, traverse=False, **kwargs)
+    except BaseException as error:
+        shorten_traceback(error)
+        raise
     return result
 
 
@@ -149,7 +155,11 @@ def _persist(self: Delayed, **kwargs: Any) -> Delayed:
     """
     from oxidask.base import persist
 
-    (result,) = persist(self, traverse=False, **kwargs)
+    try:
+        (result,) = persist(self, traverse=False, **kwargs)
+    except BaseException as error:
+        shorten_traceback(error)
+        raise
     assert isinstance(result, Delayed)
     return result
 
@@ -243,9 +253,7 @@ def _rebuild(
     length: int | None,
     rename: Mapping[str, str] | None = None,
 ) -> Delayed:
-    if rename and isinstance(key, str):
-        key = rename.get(key, key)
-    return Delayed(key, graph, length)
+    return Delayed(replace_name_in_key(key, rename) if rename else key, graph, length)
 
 
 def _dask_postpersist(self: Delayed) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -263,11 +271,12 @@ def _dask_scheduler(dsk: Mapping[Any, Any], keys: Any, **kwargs: Any) -> Any:
 
 
 def _dask_optimize(dsk: Mapping[Any, Any], keys: Any, **kwargs: Any) -> _core.GraphView:
-    wanted = keys if isinstance(keys, list) else [keys]
-    return _core.GraphView([Delayed(key, dsk) for key in wanted])
+    return _core.GraphView(_core.tasks_of_graph(list(flatten([keys])), dsk))
 
 
 def _repr_html(self: Delayed) -> str:
+    import html
+
     tasks = len(_core.GraphView([self]))
     return (
         '<table style="border-collapse:collapse"><tbody>'

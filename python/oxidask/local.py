@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from oxidask.base import _get
+from oxidask.base import _get, named_schedulers
 
 __all__ = ["get_sync"]
 
@@ -35,3 +35,7 @@ def get_sync(dsk: Mapping[Any, Any], keys: Any, **kwargs: Any) -> Any:
     11
     """
     return _get(dsk, keys, "sync", callbacks=kwargs.get("callbacks"))
+
+
+for _name in ("sync", "synchronous", "single-threaded"):
+    named_schedulers[_name] = get_sync

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from oxidask.base import _get
+from oxidask.base import _get, named_schedulers
 
 __all__ = ["get"]
 
@@ -55,3 +55,7 @@ def get(
     return _get(
         dsk, keys, "threads", num_workers=num_workers, pool=pool, callbacks=kwargs.get("callbacks")
     )
+
+
+for _name in ("threads", "threading", "threaded"):
+    named_schedulers[_name] = get
