@@ -89,6 +89,7 @@ def pool_of_multiprocessing(graph, keys, **kwargs):
 GETS = [oxidask.get, local.get_sync, threaded.get, pool_threads, pool_of_multiprocessing]
 
 
+@pytest.mark.covers("callbacks.Callback", "diagnostics.Callback")
 @pytest.mark.parametrize("get", GETS)
 def test_each_task_is_told_between_start_and_finish(get):
     with Log() as log:

@@ -56,6 +56,7 @@ def calls():
 # ---- What comes back ----
 
 
+@pytest.mark.covers("compute")
 def test_compute_returns_a_tuple_with_one_value_for_each_argument():
     x = delayed(inc)(1)
     assert compute(x) == (2,)
@@ -113,6 +114,7 @@ def test_results_do_not_depend_on_optimisation(optimize_graph):
     assert x.compute(optimize_graph=optimize_graph) == 3
 
 
+@pytest.mark.covers("persist")
 def test_persist_returns_containers_of_lazy_values_that_are_done(calls):
     x, y = calls.lazily(1), calls.lazily(2)
     (persisted,) = persist([x, {"a": (y, 5)}])
@@ -418,6 +420,7 @@ def test_the_pool_is_read_from_the_configuration(executor):
 GRAPH = {"a": 1, "b": (inc, "a"), ("c", 0): (sum, ["a", "b"])}
 
 
+@pytest.mark.covers("get")
 @pytest.mark.parametrize("get", [oxidask.get, threaded.get], ids=["sync", "threads"])
 def test_get_returns_results_nested_like_the_keys(get):
     assert get(GRAPH, "b") == 2
@@ -434,6 +437,7 @@ def test_get_of_an_unknown_key_is_an_error_that_names_it(get):
         get(GRAPH, ["a", "nothing"])
 
 
+@pytest.mark.covers("threaded.get")
 def test_get_in_threads_takes_workers_and_pools(executor):
     graph = dict.fromkeys(range(10), (thread_name,))
     assert all(name.startswith("mine") for name in threaded.get(graph, list(graph), pool=executor))
@@ -442,6 +446,7 @@ def test_get_in_threads_takes_workers_and_pools(executor):
         threaded.get(GRAPH, "b", cache={})
 
 
+@pytest.mark.covers("local.get_sync")
 def test_get_in_the_calling_thread_runs_there():
     assert oxidask.get({"a": (thread_name,)}, "a") == thread_name()
 
@@ -449,6 +454,7 @@ def test_get_in_the_calling_thread_runs_there():
 # ---- annotate ----
 
 
+@pytest.mark.covers("get_annotations")
 def test_annotations_in_force_nest_and_the_inner_one_wins():
     assert get_annotations() == {}
     with annotate(priority=1, note="outer"):
@@ -491,6 +497,7 @@ def failing(times, seen):
     return flaky
 
 
+@pytest.mark.covers("annotate")
 @pytest.mark.parametrize("scheduler", ["threads", "sync"])
 def test_a_task_with_retries_is_tried_again(scheduler):
     seen = []
@@ -590,6 +597,7 @@ def test_a_chain_is_fused_into_one_task_with_the_key_of_its_end():
     assert fused.compute() == last.compute() == 11
 
 
+@pytest.mark.covers("optimize")
 @pytest.mark.usefixtures("fusion")
 def test_what_is_asked_for_keeps_its_key():
     middle = chain(5)

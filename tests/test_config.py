@@ -42,6 +42,7 @@ def run_python(code, **variables):
 # --- get ---
 
 
+@pytest.mark.covers("config.get")
 def test_get_follows_dots_and_takes_hyphen_for_underscore():
     settings = {"a-b": {"c_d": 1, "e-f_g": 2}}
     assert config.get("a-b.c_d", config=settings) == 1
@@ -74,6 +75,7 @@ def test_set_changes_for_good_when_called():
     assert config.get("x.y-z") == 2
 
 
+@pytest.mark.covers("config.set")
 def test_set_restores_exactly_when_it_is_left():
     before = json.dumps(config.config)
     with config.set({"array.chunk_size": "1 B", "fresh.a": 1, "array": {"z": 1}}, scheduler="x"):
@@ -93,6 +95,7 @@ def test_set_restores_after_an_error_too():
     assert config.get("scheduler") is None
 
 
+@pytest.mark.covers("config.config")
 def test_set_gives_the_settings_to_the_block():
     with config.set({"a": 1}) as settings:
         assert settings is config.config
@@ -154,6 +157,7 @@ def test_set_waits_for_the_lock_it_was_given():
 # --- pop, canonical_name ---
 
 
+@pytest.mark.covers("config.pop")
 def test_pop_removes():
     settings = {"a-b": {"c": 1, "d": 2}}
     assert config.pop("a_b.c", config=settings) == 1
@@ -166,6 +170,7 @@ def test_pop_removes():
     assert config.get("popped", None) is None
 
 
+@pytest.mark.covers("config.canonical_name")
 @pytest.mark.parametrize(
     ("key", "present", "expected"),
     [
@@ -183,6 +188,7 @@ def test_canonical_name_is_the_spelling_present(key, present, expected):
 # --- update, merge, update_defaults, refresh ---
 
 
+@pytest.mark.covers("config.update")
 @pytest.mark.parametrize(
     ("old", "new", "priority", "defaults", "expected"),
     [
@@ -209,12 +215,14 @@ def test_update_refuses_an_unknown_priority():
         config.update({}, {}, priority="newest")
 
 
+@pytest.mark.covers("config.merge")
 def test_merge_changes_none_of_its_arguments():
     first, second = {"a": {"b": 1}}, {"a": {"c": 2}}
     assert config.merge(first, second) == {"a": {"b": 1, "c": 2}}
     assert (first, second) == ({"a": {"b": 1}}, {"a": {"c": 2}})
 
 
+@pytest.mark.covers("config.update_defaults")
 def test_update_defaults_are_below_what_the_user_set():
     config.set({"package.set": "user"})
     config.update_defaults({"package": {"set": "first", "left": "first"}})
@@ -224,6 +232,7 @@ def test_update_defaults_are_below_what_the_user_set():
     assert config.get("package") == {"set": "first", "left": "second"}
 
 
+@pytest.mark.covers("config.refresh")
 def test_refresh_reads_files_and_variables_over_defaults(tmp_path):
     (tmp_path / "a.yaml").write_text("a: file\nb: file\n")
     settings = {"old": 1}
@@ -254,12 +263,14 @@ def test_refresh_does_not_change_the_defaults():
 # --- files ---
 
 
+@pytest.mark.covers("config.collect")
 def test_collect_puts_variables_over_later_over_earlier_files(tmp_path):
     for name, text in [("1.yaml", "a: 1\nb: 1\nc: 1"), ("2.yml", "b: 2\nc: 2")]:
         (tmp_path / name).write_text(text)
     assert config.collect([tmp_path], env={"DASK_C": "3"}) == {"a": 1, "b": 2, "c": 3}
 
 
+@pytest.mark.covers("config.collect_yaml")
 def test_collect_yaml_reads_folders_and_files(tmp_path):
     (tmp_path / "b.yml").write_text("b: 2")
     (tmp_path / "a.yaml").write_text("a: 1")
@@ -314,6 +325,7 @@ def test_files_and_folders_that_may_not_be_read_are_passed_over(tmp_path, monkey
     assert list(config.collect_yaml([tmp_path / "private", tmp_path])) == [{"b": 1}]
 
 
+@pytest.mark.covers("config.paths_containing_key")
 def test_paths_containing_key(tmp_path):
     (tmp_path / "a.yaml").write_text("a: {b-c: null}")
     (tmp_path / "b.yaml").write_text("x: 1")
@@ -321,6 +333,7 @@ def test_paths_containing_key(tmp_path):
     assert list(config.paths_containing_key("a.b.c", [tmp_path])) == []
 
 
+@pytest.mark.covers("config.paths")
 def test_paths_are_the_folders_of_dask_below_ours():
     home = os.path.join(os.path.expanduser("~"), ".config")
     found = run_python(
@@ -354,6 +367,7 @@ def test_a_process_reads_its_files_at_import(tmp_path):
     assert found == f"5 MB threads {tmp_path}"
 
 
+@pytest.mark.covers("config.ensure_file")
 def test_ensure_file_comments_out_and_never_overwrites(tmp_path):
     source = tmp_path / "package.yaml"
     source.write_text("# About\npackage:\n  retries: 3\n\n")
@@ -386,6 +400,7 @@ def test_ensure_file_accepts_that_it_cannot_write(tmp_path):
 # --- environment ---
 
 
+@pytest.mark.covers("config.collect_env")
 def test_collect_env_takes_double_underscores_for_dots():
     variables = {"OXIDASK_A__B_C": "1", "OXIDASK_D": "[1, 'x']", "OTHER": "1", "A_OXIDASK_": "1"}
     assert config.collect_env(variables) == {"a": {"b_c": 1}, "d": [1, "x"]}
@@ -421,6 +436,7 @@ def test_a_child_process_inherits_settings():
     assert found == "7 B"
 
 
+@pytest.mark.covers("config.interpret_value")
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -445,6 +461,7 @@ def test_interpret_value_reads_literals_and_keeps_other_texts(text, value):
     assert type(found) is type(value)
 
 
+@pytest.mark.covers("config.expand_environment_variables")
 def test_expand_environment_variables(monkeypatch):
     monkeypatch.setenv("OXIDASK_TEST_NAME", "ada")
     given = {"a": "$OXIDASK_TEST_NAME/x", "b": ["${OXIDASK_TEST_NAME}", ("$NO_SUCH_NAME", 1)]}
@@ -459,6 +476,7 @@ def test_expand_environment_variables(monkeypatch):
 OLD_NAMES = {"old-name": "section.new-name", "gone-name": None}
 
 
+@pytest.mark.covers("config.check_deprecations")
 def test_check_deprecations_warns_and_translates():
     assert config.check_deprecations("fine", OLD_NAMES) == "fine"
     with pytest.warns(FutureWarning, match=r"'old_name' is deprecated; use 'section\.new-name'"):
@@ -477,6 +495,7 @@ def test_set_translates_old_names():
     assert config.get("optimization.fuse.ave-width") == 1
 
 
+@pytest.mark.covers("config.rename")
 def test_rename_moves_old_names():
     settings = {"old_name": 1, "gone_name": 2, "kept": 3}
     with pytest.warns(FutureWarning) as warned:
@@ -494,6 +513,7 @@ def test_deprecations_lead_to_settings_that_exist():
 # --- serialize ---
 
 
+@pytest.mark.covers("config.serialize", "config.deserialize")
 def test_serialize_and_deserialize_are_inverse():
     encoded = config.serialize(config.config)
     assert encoded.isascii()

@@ -84,6 +84,7 @@ def three():
 # ---- Making them ----
 
 
+@pytest.mark.covers("delayed.delayed")
 def test_delayed_is_a_function_though_a_module_has_its_name():
     assert oxidask.delayed is delayed
     assert oxidask.delayed is not sys.modules["oxidask.delayed"]
@@ -91,6 +92,7 @@ def test_delayed_is_a_function_though_a_module_has_its_name():
     assert inspect.isfunction(oxidask.delayed)
 
 
+@pytest.mark.covers("delayed")
 def test_the_signature_of_delayed_is_that_of_dask():
     assert list(inspect.signature(delayed).parameters) == [
         "obj",
@@ -101,6 +103,7 @@ def test_the_signature_of_delayed_is_that_of_dask():
     ]
 
 
+@pytest.mark.covers("delayed.Delayed.compute")
 def test_a_decorated_function_makes_tasks():
     @delayed
     def triple(x):
@@ -149,6 +152,7 @@ def test_a_delayed_that_is_wrapped_again_is_the_same_value(three):
     assert delayed(three).key == three.key
 
 
+@pytest.mark.covers("delayed.Delayed.key")
 def test_a_name_is_the_key_of_the_leaf():
     assert delayed(1, name="one").key == "one"
     assert delayed([1, 2], name=("list", 0)).compute() == [1, 2]
@@ -246,11 +250,13 @@ def test_two_tasks_with_one_key_are_an_error_that_names_it():
         compute(delayed(inc)(1, dask_key_name="q"), delayed(inc)(2, dask_key_name="q"))
 
 
+@pytest.mark.covers("delayed.Delayed.__iter__")
 def test_outputs_can_be_unpacked_if_their_number_is_known():
     quotient, rest = delayed(divmod, nout=2)(17, 5)
     assert compute(quotient, rest) == (3, 2)
 
 
+@pytest.mark.covers("delayed.Delayed.__len__")
 @pytest.mark.parametrize("nout", [0, 1, 2, 5])
 def test_a_known_length_is_that_of_iteration(nout):
     task = delayed(lambda: tuple(range(nout)), nout=nout)()
@@ -382,6 +388,7 @@ def test_subclasses_of_containers_are_passed_as_they_are(three):
     assert delayed(lambda x: x)(special).compute() is special
 
 
+@pytest.mark.covers("delayed.Delayed.__call__")
 def test_lazy_functions_can_be_called():
     assert delayed(lambda: inc)()(4).compute() == 5
 
@@ -419,6 +426,7 @@ BINARY = {
 }
 
 
+@pytest.mark.covers("delayed.Delayed.__radd__")
 @pytest.mark.parametrize(("function", "left", "right"), BINARY.values(), ids=BINARY)
 def test_binary_operators_and_their_reflections_are_lazy(function, left, right):
     expected = function(left, right)
@@ -504,6 +512,7 @@ def test_one_task_is_made_of_equal_operations():
 # ---- Attributes, items, methods ----
 
 
+@pytest.mark.covers("delayed.Delayed.__getattr__", "delayed.Delayed.__getitem__")
 def test_attributes_items_and_methods_are_lazy():
     box = delayed(Box)(10)
     assert box.value.compute() == 10
@@ -587,6 +596,9 @@ REFUSED = {
 }
 
 
+@pytest.mark.covers(
+    "delayed.Delayed.__bool__", "delayed.Delayed.__setattr__", "delayed.Delayed.__setitem__"
+)
 @pytest.mark.parametrize(("use", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_needs_the_value_is_a_type_error_that_says_what_to_do(three, use, message):
     with pytest.raises(TypeError, match=message):
@@ -763,6 +775,7 @@ def test_a_namedtuple_in_a_raw_graph_is_a_value_even_if_it_begins_with_a_functio
     assert Delayed("b", {"b": pair}).compute() is pair
 
 
+@pytest.mark.covers("delayed.Delayed")
 def test_a_raw_graph_with_a_length_is_unpacked():
     first, second = Delayed("p", {"p": (divmod, 17, 5)}, length=2)
     assert compute(first, second) == (3, 2)
@@ -802,6 +815,7 @@ def test_a_raw_task_that_is_nested_deeply_needs_no_recursion():
 # ---- The graph of a lazy value ----
 
 
+@pytest.mark.covers("delayed.Delayed.dask")
 def test_the_graph_is_a_read_only_mapping():
     a = delayed(inc)(1, dask_key_name="a")
     b = delayed(add)(a, b=[a, 2], dask_key_name="b")
@@ -858,6 +872,7 @@ def test_the_table_for_notebooks_escapes_the_key():
 # ---- Persisted values ----
 
 
+@pytest.mark.covers("delayed.Delayed.persist")
 def test_a_persisted_value_has_its_key_and_is_not_run_again():
     calls = []
 
@@ -888,6 +903,7 @@ def test_a_persisted_list_of_lazy_looking_things_is_a_value():
 # ---- The collection protocol ----
 
 
+@pytest.mark.covers("is_dask_collection")
 def test_a_lazy_value_speaks_the_collection_protocol():
     task = delayed(add)(1, b=2)
     assert is_dask_collection(task)

@@ -50,6 +50,7 @@ def total():
     return delayed(sum)([delayed(inc)(i) for i in range(10)])
 
 
+@pytest.mark.covers("diagnostics.ProgressBar")
 @pytest.mark.parametrize("scheduler", ["threads", "sync"])
 def test_the_last_line_is_complete(scheduler):
     out = io.StringIO()

@@ -217,6 +217,7 @@ def in_order_of_keys(value):
     return repr(value)
 
 
+@pytest.mark.covers("tokenize.tokenize")
 @given(plain_values, plain_values)
 def test_tokens_agree_exactly_when_values_do(one, other):
     assert (token(one) == token(other)) == (in_order_of_keys(one) == in_order_of_keys(other))
@@ -624,6 +625,7 @@ class CountsPickles:
         return {"count": self.count}
 
 
+@pytest.mark.covers("tokenize.TokenizationError")
 @pytest.mark.parametrize(
     ("make", "name"),
     [
@@ -730,6 +732,7 @@ def test_what_a_function_gives_is_hashed_by_the_same_rules():
     assert token(Holder(Holder(1))) != token(Holder(1))
 
 
+@pytest.mark.covers("tokenize.normalize_token")
 def test_normalize_token_describes_every_object():
     assert normalize_token(1) == 1
     assert normalize_token("a") == "a"

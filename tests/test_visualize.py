@@ -125,6 +125,7 @@ def tasks_of(graph):
     return tasks
 
 
+@pytest.mark.covers("visualize")
 @settings(deadline=None, max_examples=150)
 @given(graphs)
 def test_every_task_and_dependency_is_drawn_once_and_nothing_else(graph):
@@ -208,6 +209,7 @@ def test_what_lazy_values_share_is_drawn_once():
     assert len(drawing.lines()) == 2
 
 
+@pytest.mark.covers("delayed.Delayed.visualize")
 def test_the_method_draws_what_the_function_draws():
     x = join(inc(1), inc(2))
     assert x.visualize(filename=None).svg == visualize(x, filename=None).svg

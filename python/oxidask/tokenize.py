@@ -144,15 +144,15 @@ class _NormalizeToken:
     def __init__(self) -> None:
         self._handlers = _Handlers()
 
-    def __call__(self, obj: Any, *args: Any, **kwargs: Any) -> Any:
-        handler = self._handlers.find(type(obj))
+    def __call__(self, arg: Any, *args: Any, **kwargs: Any) -> Any:
+        handler = self._handlers.find(type(arg))
         if handler is not None:
-            return handler(obj, *args, **kwargs)
-        if _has_own_token(obj):
-            return obj.__dask_tokenize__()
-        if obj is None or type(obj) in (bool, int, float, complex, str, bytes):
-            return obj
-        return _type_name(type(obj)), tokenize(obj)
+            return handler(arg, *args, **kwargs)
+        if _has_own_token(arg):
+            return arg.__dask_tokenize__()
+        if arg is None or type(arg) in (bool, int, float, complex, str, bytes):
+            return arg
+        return _type_name(type(arg)), tokenize(arg)
 
     @overload
     def register(
