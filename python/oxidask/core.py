@@ -171,6 +171,10 @@ def quote(x: Any) -> Any:
 # --- Looking into tasks -------------------------------------------------------------------------
 
 
+def _may_be_key(part: Any) -> bool:
+    return isinstance(part, str | bytes | int | float | tuple) and ishashable(part)
+
+
 def _inputs_of(task: Any) -> Collection[Any] | None:
     """Return what a task object of another library needs, or None if it is none."""
     kind = type(task)
@@ -191,8 +195,8 @@ def _keys_in(task: Any, keys: Collection[Any]) -> Iterator[Any]:
             stack.extend(reversed(part))
         elif type(part) is dict:
             stack.extend(reversed(part.values()))
-        elif isinstance(part, str | bytes | int | float | tuple):
-            if not isinstance(part, bool) and ishashable(part) and part in keys:
+        elif _may_be_key(part):
+            if part in keys:
                 yield part
         else:
             yield from (key for key in _inputs_of(part) or () if key in keys)
@@ -317,12 +321,11 @@ def subs(task: Any, key: Any, val: Any) -> Any:
     >>> subs((add, "x", ["x", 1]), "x", 5) == (add, 5, [5, 1])
     True
     """
-    # Of one type, so that 1, 1.0 and True are told apart.
-    return _replaced(task, lambda part: val if type(part) is type(key) and part == key else part)
+    return _replaced(task, lambda part: val if part == key else part)
 
 
 def _replaced(task: Any, value_of: Callable[[Any], Any]) -> Any:
-    """Return a task with each hashable part that is no function given by `value_of`."""
+    """Return a task with `value_of(part)` for each part that may be a key."""
     # Postfix: what is inside a container is replaced before the container is made again.
     done: list[Any] = []
     work: list[tuple[Any, bool]] = [(task, False)]
@@ -337,7 +340,7 @@ def _replaced(task: Any, value_of: Callable[[Any], Any]) -> Any:
             work.extend((inner, False) for inner in reversed(part[begin:]))
             done.extend(part[:begin])
         else:
-            done.append(value_of(part) if ishashable(part) else part)
+            done.append(value_of(part) if _may_be_key(part) else part)
     return done[0]
 
 

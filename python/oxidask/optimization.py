@@ -60,9 +60,7 @@ def _dependencies_of(
 
 def _with_inner(task: Any, inner: Mapping[Any, Any]) -> Any:
     """Return a task with tasks in the place of keys."""
-    return _replaced(
-        task, lambda part: inner[part] if not isinstance(part, bool) and part in inner else part
-    )
+    return _replaced(task, lambda part: inner.get(part, part))
 
 
 def cull(dsk: Mapping[Any, Any], keys: Any) -> tuple[_Graph, dict[Any, list[Any]]]:
@@ -421,7 +419,7 @@ def _join(outer: _Group, inner: list[_Group]) -> _Group | None:
     tasks = {group.key: group.task for group in inner}
 
     def task_of(part: Any) -> Any:
-        if isinstance(part, bool) or part not in tasks:
+        if part not in tasks:
             return part
         found.add(part)
         return tasks[part]
