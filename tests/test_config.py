@@ -200,7 +200,7 @@ def test_canonical_name_is_the_spelling_present(key, present, expected):
         ({"x": {"a": 7}}, {"x": {"a": 2}}, "new-defaults", {"x": {"a": 1}}, {"x": {"a": 7}}),
         ({"x": None}, {"x": {"a": 1}}, "new", None, {"x": {"a": 1}}),
         ({"x": 1}, {"x": {"a": 1}}, "new", None, {"x": {"a": 1}}),
-        ({"x": 1}, {"x": {"a": 1}}, "old", None, {"x": 1}),
+        ({"x": 1}, {"x": {"a": 1}}, "old", None, {"x": {"a": 1}}),
         ({"x": {"a": 1}}, {"x": None}, "new", None, {"x": None}),
         ({"a-b": 1}, {"a_b": 2}, "new", None, {"a-b": 2}),
     ],
@@ -277,7 +277,7 @@ def test_collect_yaml_reads_folders_and_files(tmp_path):
     (tmp_path / "c.json").write_text('{"c": 3}')
     (tmp_path / "empty.yaml").write_text("# nothing: here\n")
     (tmp_path / "other.txt").write_text("d: 4")
-    assert list(config.collect_yaml([tmp_path])) == [{"a": 1}, {"b": 2}, {"c": 3}, {}]
+    assert list(config.collect_yaml([tmp_path])) == [{"a": 1}, {"b": 2}, {"c": 3}]
     assert list(config.collect_yaml([tmp_path / "b.yml", tmp_path / "missing"])) == [{"b": 2}]
     pairs = list(config.collect_yaml([str(tmp_path)], return_paths=True))
     assert pairs[0] == (tmp_path / "a.yaml", {"a": 1})
@@ -498,11 +498,18 @@ def test_set_translates_old_names():
 @pytest.mark.covers("config.rename")
 def test_rename_moves_old_names():
     settings = {"old_name": 1, "gone_name": 2, "kept": 3}
-    with pytest.warns(FutureWarning) as warned:
-        moved = config.rename(OLD_NAMES, settings)
-    assert moved == {"old-name": "section.new-name"}
+    moved = config.rename(OLD_NAMES, settings)
+    assert moved == {"old-name": "section.new-name", "gone-name": None}
     assert settings == {"section": {"new-name": 1}, "kept": 3}
-    assert len(warned) == 2
+
+
+def test_old_names_in_files_are_moved_at_refresh(tmp_path):
+    (tmp_path / "old.yaml").write_text("shuffle: disk\nfuse-ave-width: 3\n")
+    settings = {}
+    config.refresh(config=settings, paths=[tmp_path], env={})
+    assert settings["dataframe"]["shuffle"]["method"] == "disk"
+    assert settings["optimization"]["fuse"]["ave-width"] == 3
+    assert "shuffle" not in settings
 
 
 def test_deprecations_lead_to_settings_that_exist():

@@ -118,6 +118,12 @@ deprecations: dict[str, str | None] = {
     "fuse-max-height": "optimization.fuse.max-height",
     "fuse-max-width": "optimization.fuse.max-width",
     "fuse-rename-keys": "optimization.fuse.rename-keys",
+    "admin.traceback.shorten.what": "admin.traceback.shorten",
+    "array.rechunk-threshold": "array.rechunk.threshold",
+    "array.shuffle.chunksize-tolerance": "array.chunk-size-tolerance",
+    "dataframe.shuffle-compression": "dataframe.shuffle.compression",
+    "dataframe.shuffle.algorithm": "dataframe.shuffle.method",
+    "shuffle": "dataframe.shuffle.method",
 }
 
 # Prefixes of variables, the lowest priority first.
@@ -431,14 +437,10 @@ def update(
             defaults.get(canonical_name(key, defaults)) if isinstance(defaults, Mapping) else None
         )
         if isinstance(value, Mapping):
-            if (
-                name not in old
-                or old[name] is None
-                or (priority == "new" and not isinstance(old[name], dict))
-            ):
+            # Whatever the priority: who adds a section reads settings inside it.
+            if not isinstance(old.get(name), dict):
                 old[name] = {}
-            if isinstance(old[name], dict):
-                update(old[name], value, priority, their_default)
+            update(old[name], value, priority, their_default)
         elif (
             priority == "new"
             or name not in old
@@ -638,7 +640,7 @@ def _read_file(path: str) -> dict[str, Any] | None:
         raise ValueError(f"config: the file {path!r} is not UTF-8 text: {error}") from error
     content = _parse(path, text)
     if content is None:
-        return {}
+        return None
     if not isinstance(content, dict):
         raise ValueError(
             f"config: the file {path!r} must be a mapping of settings at its top, "
@@ -865,8 +867,10 @@ def check_deprecations(key: str, deprecations: Mapping[str, str | None] = deprec
 
 def rename(
     deprecations: Mapping[str, str | None] = deprecations, config: dict[str, Any] = config
-) -> dict[str, str]:
-    """Move settings with old names to their new ones, with a warning for each.
+) -> dict[str, str | None]:
+    """Move settings with old names to their new ones.
+
+    There is no warning: `refresh` does this for the files of users, who cannot change it at once.
 
     Parameters
     ----------
@@ -878,30 +882,26 @@ def rename(
     Returns
     -------
     dict
-        New names by old ones, of those that were moved.
+        New names by old ones, of those that were found.
 
     Examples
     --------
-    >>> import warnings
     >>> from oxidask.config import rename
     >>> settings = {"old-name": 1}
-    >>> with warnings.catch_warnings(action="ignore"):
-    ...     rename({"old-name": "section.new-name"}, settings)
+    >>> rename({"old-name": "section.new-name"}, settings)
     {'old-name': 'section.new-name'}
     >>> settings
     {'section': {'new-name': 1}}
     """
-    moved = {}
+    moved: dict[str, str | None] = {}
     absent = object()
     for old, new in deprecations.items():
         value = pop(old, absent, config)
         if value is absent:
             continue
-        target = "has been removed" if new is None else f"is deprecated; use {new!r} instead"
-        warnings.warn(f"config: the setting {old!r} {target}", FutureWarning, stacklevel=2)
+        moved[old] = new
         if new is not None:
             set({new: value}, config=config)
-            moved[old] = new
     return moved
 
 
