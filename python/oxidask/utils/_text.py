@@ -168,10 +168,6 @@ def parse_timedelta(s: Any, default: str | bool = "seconds") -> Any:
         return None
     if isinstance(s, timedelta):
         return _whole(s.total_seconds())
-    if not isinstance(default, str) and default is not False:
-        raise TypeError(
-            f"parse_timedelta(default=): a unit such as 's' is needed, or False, not {default!r}"
-        )
     number, unit = _number_and_unit(str(s))
     if not str(s).strip():
         raise ValueError("parse_timedelta: the text is empty; write for example '5 s'")
@@ -179,6 +175,10 @@ def parse_timedelta(s: Any, default: str | bool = "seconds") -> Any:
         if default is False:
             raise ValueError(
                 f"parse_timedelta({s!r}): the unit is missing; write for example '5 s'"
+            )
+        if not isinstance(default, str):
+            raise TypeError(
+                f"parse_timedelta(default=): give a unit such as 's', or False, not {default!r}"
             )
         unit = default
     name = unit.lower()
