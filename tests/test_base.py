@@ -88,6 +88,22 @@ def test_without_traverse_collections_at_the_top_are_found_only(numbers):
     assert base.unpack_collections(1, [2])[1]([]) == (1, [2])
 
 
+def test_a_collection_is_optimised_by_itself_and_keeps_its_kind(numbers):
+    class Halved(Numbers):
+        @staticmethod
+        def __dask_optimize__(graph, keys, **kwargs):
+            return {key: graph[key] for key in graph if key[1] == 0}
+
+    halved = Halved(numbers.__dask_graph__(), [("n-1", 0)])
+    x = delayed(inc)(1)
+    (found, [again, plain]), y = oxidask.optimize([halved, [x, 5]], numbers)
+    assert type(found) is Halved
+    assert list(found.__dask_graph__()) == [("n-1", 0)]
+    assert (again.key, plain) == (x.key, 5)
+    assert type(y) is Numbers
+    assert compute(found, again, y) == ([1], 2, [1, 2])
+
+
 # --- Keys ---
 
 

@@ -214,6 +214,7 @@ def optimize(*args: Any, traverse: bool = True, **kwargs: Any) -> tuple[Any, ...
 
     Keys stay as they are. Chains of calls are joined into one task each where the setting
     ``optimization.fuse.delayed`` is true; tasks that nothing needs are never part of a graph.
+    Collections of other libraries are optimised by themselves.
 
     Parameters
     ----------
@@ -237,12 +238,20 @@ def optimize(*args: Any, traverse: bool = True, **kwargs: Any) -> tuple[Any, ...
     >>> y.compute()
     1
     """
-    unpacked = Unpacked(args, traverse, _concrete_value_of)
-    tasks = unpacked.tasks
-    if not tasks:
-        return tuple(unpacked.repack([]))
-    result: tuple[Any, ...] = unpacked.repack(_optimized(tasks))
-    return result
+    collections, repack = unpack_collections(*args, traverse=traverse)
+    tasks = [one for one in collections if isinstance(one, Delayed)]
+    optimized = iter(_optimized(tasks) if tasks else [])
+    return repack(
+        next(optimized) if isinstance(one, Delayed) else _optimized_collection(one)
+        for one in collections
+    )
+
+
+def _optimized_collection(collection: Any) -> Any:
+    """Return a collection of the same kind with the graph that its optimisation gives."""
+    graph, _ = _graph_of(collection)
+    rebuild, extra = collection.__dask_postpersist__()
+    return rebuild(graph, *extra)
 
 
 def _optimized(tasks: list[Delayed]) -> list[Delayed]:
