@@ -90,6 +90,16 @@ def test_a_new_layer_is_put_on_collections(graph):
     assert new.layers.keys() == {*graph.layers, "two", "new"}
     assert oxidask.get(new, "new") == 8
     new.validate()
+
+    class Plain(base.DaskMethodsMixin):
+        def __dask_graph__(self):
+            return {("p", 0): 1, ("p", 1): 2}
+
+        def __dask_keys__(self):
+            return [("p", 0), ("p", 1)]
+
+    plain = HighLevelGraph.from_collections("new", {"new": (inc, ("p", 1))}, [Plain()])
+    assert plain.dependencies == {"p": set(), "new": {"p"}}
     alone = HighLevelGraph.from_collections("alone", {"x": 1})
     assert alone.dependencies == {"alone": set()}
     with pytest.raises(TypeError, match="not a lazy object"):

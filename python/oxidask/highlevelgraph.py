@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, S
 from typing import Any
 
 from oxidask import _core
-from oxidask.base import get_annotations
+from oxidask.base import get_annotations, get_collection_names
 from oxidask.core import flatten, get_dependencies, keys_in_tasks, reverse_dict, toposort
 
 __all__ = ["HighLevelGraph", "Layer", "MaterializedLayer"]
@@ -248,10 +248,10 @@ class HighLevelGraph(Mapping[Any, Any]):
                 needs.update({one: set(others) for one, others in graph.dependencies.items()})
                 own |= set(collection.__dask_layers__())
             else:
-                (one,) = _names_of(collection) or (str(id(graph)),)
-                layers[one] = graph
-                needs[one] = set()
-                own.add(one)
+                only = _layer_name(collection, graph)
+                layers[only] = graph
+                needs[only] = set()
+                own.add(only)
         return cls({**layers, name: layer}, {**needs, name: own})
 
     @classmethod
@@ -503,7 +503,9 @@ def _layer(*needed: Any) -> None:
     """Stand for a layer in pictures."""
 
 
-def _names_of(collection: Any) -> Sequence[str]:
-    """Return the names of a collection's layers, if it tells any."""
-    names: Sequence[str] = tuple(getattr(collection, "__dask_layers__", tuple)())
-    return names[:1]
+def _layer_name(collection: Any, graph: Mapping[Any, Any]) -> str:
+    """Return a name for the whole graph of a collection that has no layers."""
+    has_layers = hasattr(collection, "__dask_layers__")
+    names = list(collection.__dask_layers__() if has_layers else get_collection_names(collection))
+    # Several results are one layer all the same.
+    return str(names[0]) if len(names) == 1 else str(id(graph))
