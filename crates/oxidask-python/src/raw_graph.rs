@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use oxidask_graph::{GraphError, Op, OpKind};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -64,7 +64,7 @@ pub(crate) fn tasks_of_graph<'py>(
 
 fn not_in_graph(key: &Bound<'_, PyAny>, graph: &Bound<'_, PyAny>) -> PyErr {
     let key = key.repr().map_or_else(|_| "asked for".to_owned(), |key| key.to_string());
-    PyValueError::new_err(format!(
+    PyKeyError::new_err(format!(
         "the key {key} is not in the graph of {} tasks; give one of its keys, or add a task for it",
         graph.len().unwrap_or_default()
     ))
@@ -289,7 +289,7 @@ fn cycle_error(path: &[OnPath<'_>], input: &Bound<'_, PyAny>) -> PyResult<PyErr>
         keys.push(format!("… {} more …", path.len() - begin - SHOWN));
     }
     keys.push(input.repr()?.to_string());
-    Ok(PyValueError::new_err(GraphError::Cycle { keys }.to_string()))
+    Ok(PyRuntimeError::new_err(GraphError::Cycle { keys }.to_string()))
 }
 
 /// A lazy value whose result is there already, under the key of `task`.
