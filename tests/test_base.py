@@ -260,6 +260,15 @@ def test_collections_whose_schedulers_differ_are_computed_by_one_that_is_said():
     assert compute(*both, scheduler="threads") == ([1], [2])
 
 
+def test_collections_of_dask_are_computed_by_our_threads():
+    def never(dsk, keys, **kwargs):
+        raise AssertionError("this is Dask's scheduler")
+
+    members = {"__module__": "dask.bag.core", "__dask_scheduler__": staticmethod(never)}
+    bag = type("Bag", (Numbers,), members)({"x": (where, 1)}, ["x"])
+    assert compute(bag, Numbers({"y": (where, 1)}, ["y"])) == ([False], [False])
+
+
 def test_tokens_and_the_rest_are_found_in_base_too():
     assert base.tokenize is oxidask.tokenize
     assert base.normalize_token is oxidask.normalize_token

@@ -507,13 +507,14 @@ def _common_default(kinds: Iterable[type]) -> Callable[..., Any] | None:
 
 def _own_scheduler(collections: list[Any]) -> Any:
     """Return the scheduler that collections of other libraries want, or None for ours."""
-    default = _common_default(type(one) for one in collections)
+    # Dask's own collections are computed by our threads, not by Dask's.
+    default = _common_default(
+        type(one) for one in collections if not type(one).__module__.startswith("dask.")
+    )
     for name, function in named_schedulers.items():
         if function == default:
             return name
-    # Dask's own collections are computed by our threads, not by Dask's.
-    is_of_dask = str(getattr(default, "__module__", None)).partition(".")[0] == "dask"
-    return None if is_of_dask else default
+    return default
 
 
 def _mode_of(name: str) -> str:
