@@ -2,7 +2,6 @@
 //! argument template.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 
 use oxidask_graph::{Op, OpKind, Template, TemplateBuilder};
 use pyo3::exceptions::PyValueError;
@@ -14,6 +13,8 @@ use pyo3::types::{
     PyString, PyTuple, PyType,
 };
 
+use crate::by_address::ByAddress;
+use crate::contents;
 use crate::delayed::Delayed;
 
 /// A template with what its numbers stand for.
@@ -35,12 +36,17 @@ impl Call {
     }
 }
 
+/// Dependencies among which one is found by looking at all, sooner than in a table.
+const FEW: usize = 8;
+
 /// Writes a [`Call`].
 pub(crate) struct CallBuilder<'py> {
     py: Python<'py>,
     template: TemplateBuilder,
     literals: Vec<Py<PyAny>>,
     dependencies: Vec<Py<Delayed>>,
+    /// Their numbers by address, once there are more than `FEW`.
+    numbers: ByAddress<u32>,
     /// Dependencies pushed, repeated ones too.
     lazy: usize,
     /// Makes one task of a collection that is not Delayed.
@@ -70,6 +76,7 @@ impl<'py> CallBuilder<'py> {
             template: TemplateBuilder::default(),
             literals: Vec::new(),
             dependencies: Vec::new(),
+            numbers: ByAddress::default(),
             lazy: 0,
             task_of: None,
         }
@@ -112,21 +119,29 @@ impl<'py> CallBuilder<'py> {
     }
 
     pub(crate) fn push_dependency(&mut self, task: &Bound<'py, Delayed>) {
-        // The task remembers its number in the list where it was last put; that is checked, so a
-        // wrong memory does no harm.
-        let hint = task.get().place.load(Ordering::Relaxed);
-        let is_there =
-            self.dependencies.get(hint as usize).is_some_and(|other| other.is(task.as_any()));
-        let number = if is_there {
-            hint
-        } else {
-            let number = self.dependencies.len() as u32;
-            task.get().place.store(number, Ordering::Relaxed);
-            self.dependencies.push(task.clone().unbind());
-            number
-        };
+        let number = self.number_of(task).unwrap_or_else(|| self.add_dependency(task));
         self.template.push(OpKind::Dependency(number));
         self.lazy += 1;
+    }
+
+    /// The number of a dependency that was added before.
+    fn number_of(&self, task: &Bound<'py, Delayed>) -> Option<u32> {
+        if self.numbers.is_empty() {
+            let place = self.dependencies.iter().position(|other| other.is(task.as_any()));
+            return place.map(|place| place as u32);
+        }
+        self.numbers.get(&(task.as_ptr() as usize)).copied()
+    }
+
+    fn add_dependency(&mut self, task: &Bound<'py, Delayed>) -> u32 {
+        let number = self.dependencies.len() as u32;
+        self.dependencies.push(task.clone().unbind());
+        if self.dependencies.len() > FEW {
+            let known = self.numbers.len();
+            let new = self.dependencies.iter().zip(0..).skip(known);
+            self.numbers.extend(new.map(|(task, number)| (task.as_ptr() as usize, number)));
+        }
+        number
     }
 
     /// Puts the steps of another task's call here, as if it were written inside this one.
@@ -264,11 +279,12 @@ fn parts_of<'py>(
         return Ok(Some((OpKind::Tuple(parts.len() as u32), parts)));
     }
     if let Ok(dict) = value.cast_exact::<PyDict>() {
-        let parts: Parts<'py> = dict.iter().flat_map(|(key, value)| [key, value]).collect();
+        let entries = contents::entries(dict)?.into_iter();
+        let parts: Parts<'py> = entries.flat_map(|(key, value)| [key, value]).collect();
         return Ok(Some((OpKind::Dict(parts.len() as u32 / 2), parts)));
     }
     if let Ok(set) = value.cast_exact::<PySet>() {
-        let parts: Parts<'py> = set.iter().collect();
+        let parts = contents::elements(set)?;
         return Ok(Some((OpKind::Set(parts.len() as u32), parts)));
     }
     if let Ok(set) = value.cast_exact::<PyFrozenSet>() {
@@ -320,9 +336,7 @@ fn parts_of_object<'py>(
         }
         // What an instance has beside its fields goes with it.
         if let Some(others) = value.getattr_opt(intern!(py, "__dict__"))? {
-            for (name, other) in others.cast::<PyDict>()? {
-                values.set_item(name, other)?;
-            }
+            values.update(others.cast::<PyDict>()?.as_mapping())?;
         }
         let rebuild = rebuild_dataclass(py)?.bind(py).clone();
         return Ok(Some((OpKind::Call(2), vec![rebuild, kind.into_any(), values.into_any()])));

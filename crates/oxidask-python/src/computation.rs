@@ -7,7 +7,7 @@ use std::time::Duration;
 use oxidask_graph::order;
 use oxidask_observe::Progress;
 use oxidask_protocol::{Record, RecordBody, SpanKind};
-use oxidask_runtime::engine::{Pool, Run, RunState, Tasks, Tick, Watching};
+use oxidask_runtime::engine::{Pool, Run, RunState, Tick, Watching};
 use oxidask_scheduler::Submission;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::intern;
@@ -82,6 +82,7 @@ pub(crate) fn shut_down(py: Python<'_>) {
 pub(crate) fn after_fork() {
     POOL.store(std::ptr::null_mut(), Ordering::Release);
     crate::identity::forget_seed();
+    crate::graph::forget_walks();
     forget_current_run();
 }
 
@@ -359,11 +360,8 @@ impl Computation {
     fn results(&self, py: Python<'_>, outcome: PyResult<RunState>) -> PyResult<Vec<Py<PyAny>>> {
         match self.outcome_of_callbacks(py, outcome)? {
             Ok(RunState::Done) => {
-                let tasks = &self.run.tasks;
-                let results = self.wanted.iter().map(|&task| tasks.result(py, task)).collect();
-                // A thread may hold the run a moment longer; the results are the caller's alone.
-                tasks.release(&self.wanted);
-                Ok(results)
+                let results = self.run.tasks.take_results(py, &self.wanted);
+                results.ok_or_else(|| PyRuntimeError::new_err("the results were taken already"))
             }
             Ok(RunState::Failed { task }) => {
                 let error = self.run.tasks.take_error(task);

@@ -58,7 +58,7 @@ pub(crate) struct Delayed {
     length: Option<u32>,
     pub(crate) origin: Option<Origin>,
     pub(crate) annotations: Option<Py<PyDict>>,
-    /// Its number in the list where it was last put; see `CallBuilder::push_dependency`.
+    /// Its number in the graph where it was last put; see `Numbers` in `graph.rs`.
     pub(crate) place: AtomicU32,
 }
 

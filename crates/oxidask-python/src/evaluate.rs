@@ -5,7 +5,7 @@
 )]
 
 use std::cell::Cell;
-use std::os::raw::c_long;
+use std::os::raw::{c_long, c_ulong};
 
 use oxidask_graph::{OpKind, Template};
 use pyo3::ffi;
@@ -148,10 +148,14 @@ fn call(
     Ok(result?.unbind())
 }
 
+// PyO3 declares it from version 0.29 on.
+unsafe extern "C" {
+    safe fn PyThread_get_thread_ident() -> c_ulong;
+}
+
 /// The number by which Python knows the calling thread.
 pub(crate) fn thread_number() -> u64 {
-    // SAFETY: it only reads the thread's number.
-    unsafe { ffi::PyThread_get_thread_ident() as u64 }
+    PyThread_get_thread_ident()
 }
 
 /// Raises an exception in another thread at its next step of Python code; `None` takes it back.

@@ -1,7 +1,7 @@
 //! From lazy values to the graph of the tasks that they need.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use oxidask_graph::{Explicit, Op, OpKind, fuse_linear};
 use pyo3::exceptions::PyValueError;
@@ -9,6 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::arguments::Call;
+use crate::by_address::ByAddress;
 use crate::delayed::Delayed;
 use crate::identity::Identity;
 
@@ -44,7 +45,7 @@ impl PythonGraph {
 ///
 /// One walk over references with a stack of its own: linear in tasks and edges, whatever the depth.
 pub(crate) fn collect(py: Python<'_>, roots: &[Py<Delayed>]) -> PyResult<(PythonGraph, Vec<u32>)> {
-    let mut collector = Collector { py, graph: PythonGraph::default(), ..Collector::new(py) };
+    let mut collector = Collector::new(py);
     let mut stack: Vec<(&Py<Delayed>, usize)> = Vec::new();
     for root in roots {
         if collector.find(root)?.is_none() {
@@ -108,6 +109,7 @@ pub(crate) fn fused(py: Python<'_>, tasks: Vec<Py<Delayed>>) -> PyResult<Vec<Py<
 struct Collector<'py> {
     py: Python<'py>,
     graph: PythonGraph,
+    numbers: Numbers,
     /// Tasks by the hash of their key, where several lazy values may stand for one task.
     shared: HashMap<u128, u32>,
     groups: HashMap<(usize, usize), u32>,
@@ -120,6 +122,7 @@ impl<'py> Collector<'py> {
         Self {
             py,
             graph: PythonGraph::default(),
+            numbers: Numbers::new(),
             shared: HashMap::new(),
             groups: HashMap::new(),
             last_group: ((usize::MAX, usize::MAX), 0),
@@ -130,11 +133,8 @@ impl<'py> Collector<'py> {
     /// The number of a task in the graph, if it was added.
     fn find(&self, node: &Py<Delayed>) -> PyResult<Option<u32>> {
         let task = node.get();
-        // A task remembers its number in the list where it was last put; that is checked here, so
-        // a memory of another list does no harm.
-        let hint = task.place.load(Ordering::Relaxed);
-        if self.graph.nodes.get(hint as usize).is_some_and(|other| other.is(node)) {
-            return Ok(Some(hint));
+        if let Some(number) = self.numbers.get(node, &self.graph.nodes) {
+            return Ok(Some(number));
         }
         if matches!(task.identity, Identity::Random(_)) || self.shared.is_empty() {
             return Ok(None);
@@ -184,7 +184,7 @@ impl<'py> Collector<'py> {
             self.graph.layer.push(row.iter().copied(), &task.template, literals_from, group);
         }
         self.row = row;
-        task.place.store(index, Ordering::Relaxed);
+        self.numbers.set(node, index);
         if !matches!(task.identity, Identity::Random(_)) {
             self.shared.insert(task.identity.hash(self.py)?, index);
         }
@@ -212,6 +212,61 @@ impl<'py> Collector<'py> {
         self.last_group = (key, group);
         group
     }
+}
+
+/// Whether a walk has the places in the tasks.
+static ARE_PLACES_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The numbers of the tasks that a walk has added.
+///
+/// A task has a place for one number, which costs nothing to find. One walk at a time has these
+/// places; another that runs beside it, in another thread, keeps its numbers in a table.
+enum Numbers {
+    InTasks,
+    InTable(ByAddress<u32>),
+}
+
+impl Numbers {
+    fn new() -> Self {
+        if ARE_PLACES_TAKEN.swap(true, Ordering::Acquire) {
+            Self::InTable(ByAddress::default())
+        } else {
+            Self::InTasks
+        }
+    }
+
+    fn get(&self, node: &Py<Delayed>, nodes: &[Py<Delayed>]) -> Option<u32> {
+        match self {
+            Self::InTasks => {
+                let number = node.get().place.load(Ordering::Relaxed);
+                // It may have been left there by an earlier walk.
+                nodes.get(number as usize).filter(|other| other.is(node)).map(|_| number)
+            }
+            Self::InTable(numbers) => numbers.get(&(node.as_ptr() as usize)).copied(),
+        }
+    }
+
+    fn set(&mut self, node: &Py<Delayed>, number: u32) {
+        match self {
+            Self::InTasks => node.get().place.store(number, Ordering::Relaxed),
+            Self::InTable(numbers) => {
+                numbers.insert(node.as_ptr() as usize, number);
+            }
+        }
+    }
+}
+
+impl Drop for Numbers {
+    fn drop(&mut self) {
+        if matches!(self, Self::InTasks) {
+            ARE_PLACES_TAKEN.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// In a child process: a walk of a thread that was not copied will not give the places back.
+pub(crate) fn forget_walks() {
+    ARE_PLACES_TAKEN.store(false, Ordering::Release);
 }
 
 /// Whether comparing a value runs no code of the user and costs little.

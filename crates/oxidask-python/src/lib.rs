@@ -6,6 +6,9 @@
 //!   are told meanwhile.
 //! - `rewrite`: the same tasks under other keys, or with other inputs.
 //! - `tokenize`: content hashes. `drawing`: pictures of graphs.
+//!
+//! Nothing in it relies on the GIL for exclusion: objects are immutable (`frozen`) once they are made,
+//! and what threads share besides is atomic, has a lock, or belongs to one of them at a time.
 #![allow(
     clippy::needless_pass_by_value,
     clippy::unused_self,
@@ -16,8 +19,10 @@ use pyo3::prelude::*;
 
 mod annotations;
 mod arguments;
+mod by_address;
 mod callbacks;
 mod computation;
+mod contents;
 mod delayed;
 mod drawing;
 mod evaluate;
@@ -34,7 +39,7 @@ mod tokenize;
 mod unpack;
 
 /// The engine of Oxidask.
-#[pymodule]
+#[pymodule(gil_used = false)]
 mod _core {
     use pyo3::prelude::*;
 

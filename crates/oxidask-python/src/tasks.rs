@@ -25,6 +25,8 @@ pub(crate) struct PythonTasks {
     errors: Mutex<HashMap<u32, PyErr>>,
     running: Mutex<Vec<Running>>,
     is_cancelled: AtomicBool,
+    /// Nobody may read a result while another gives it back.
+    are_results_taken: AtomicBool,
 }
 
 /// A task that runs now.
@@ -66,12 +68,20 @@ impl PythonTasks {
             errors: Mutex::default(),
             running: Mutex::default(),
             is_cancelled: AtomicBool::new(false),
+            are_results_taken: AtomicBool::new(false),
         }
     }
 
-    /// Takes the result of a wanted task out.
-    pub(crate) fn result(&self, py: Python<'_>, task: u32) -> Py<PyAny> {
-        self.results.get(py, task).expect("the result of a wanted task is kept until the run ends")
+    /// Takes the results of the wanted tasks out; `None` if somebody was faster. A thread may hold
+    /// the run a moment longer; the results are the caller's alone.
+    pub(crate) fn take_results(&self, py: Python<'_>, wanted: &[u32]) -> Option<Vec<Py<PyAny>>> {
+        if self.are_results_taken.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let result = |&task| self.results.get(py, task).expect("a wanted result is kept");
+        let results = wanted.iter().map(result).collect();
+        self.release(wanted);
+        Some(results)
     }
 
     /// Takes out why a task failed.
@@ -113,7 +123,11 @@ impl PythonTasks {
 
     fn failed(&self, py: Python<'_>, task: u32, error: PyErr) {
         let error = explain(py, self.graph.node(task), error);
-        self.errors.lock().expect("nothing panics while the lock is held").insert(task, error);
+        let mut errors = self.errors.lock().expect("nothing panics while the lock is held");
+        let of_earlier_attempt = errors.insert(task, error);
+        // Objects are not dropped under a lock.
+        drop(errors);
+        drop(of_earlier_attempt);
     }
 }
 

@@ -18,8 +18,8 @@ mod atom;
 mod buffer;
 mod numpy;
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
 use std::vec::IntoIter;
 
 use pyo3::intern;
@@ -32,6 +32,9 @@ use pyo3::types::{
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use atom::Tag;
+
+use crate::by_address::ByAddress;
+use crate::contents;
 
 /// Bytes of one open container that are collected before they go into its hash.
 const FLUSH_BYTES: usize = 64 << 10;
@@ -81,15 +84,12 @@ fn hexadecimal(digest: u128) -> String {
 /// Says which exact types have a handler of the user, and whether `numpy`'s may have one:
 /// these are described by Python instead of being hashed here.
 #[pyfunction]
-pub(crate) fn set_token_overrides(
-    py: Python<'_>,
-    types: Vec<Py<PyType>>,
-    numpy: bool,
-) -> PyResult<()> {
-    let mut overrides =
-        OVERRIDES.get_or_try_init(py, || Py::new(py, Overrides::default()))?.bind(py).borrow_mut();
-    *overrides = Overrides { types, numpy };
-    Ok(())
+pub(crate) fn set_token_overrides(types: Vec<Py<PyType>>, numpy: bool) {
+    let new = Some(Arc::new(Overrides { types, numpy }));
+    // Objects are not dropped under a lock.
+    let old = std::mem::replace(&mut *OVERRIDES.write().expect(NO_PANIC), new);
+    ARE_THERE_OVERRIDES.store(true, Ordering::Release);
+    drop(old);
 }
 
 fn token_of_call<'py>(
@@ -160,22 +160,26 @@ fn write_flat<'py>(
     Ok(true)
 }
 
-/// Types whose fast path is off. A class of Python, so that its own borrow rules guard it.
-#[pyclass]
-#[derive(Default)]
+/// Types whose fast path is off.
 struct Overrides {
     types: Vec<Py<PyType>>,
     numpy: bool,
 }
 
-/// Empty until a handler is registered, which costs each value nothing but this look.
-static OVERRIDES: PyOnceLock<Py<Overrides>> = PyOnceLock::new();
+static OVERRIDES: RwLock<Option<Arc<Overrides>>> = RwLock::new(None);
+
+/// False until a handler is registered, which costs each value nothing but this look.
+static ARE_THERE_OVERRIDES: AtomicBool = AtomicBool::new(false);
+
+const NO_PANIC: &str = "nothing panics while the lock of the overrides is held";
 
 fn is_overridden(object: &Bound<'_, PyAny>) -> bool {
-    let Some(overrides) = OVERRIDES.get(object.py()) else {
+    if !ARE_THERE_OVERRIDES.load(Ordering::Acquire) {
+        return false;
+    }
+    let Some(overrides) = OVERRIDES.read().expect(NO_PANIC).clone() else {
         return false;
     };
-    let overrides = overrides.bind(object.py()).borrow();
     let object_type = object.get_type();
     overrides.types.iter().any(|one| object_type.is(one))
         || (overrides.numpy && numpy::is_numpy(object))
@@ -225,29 +229,6 @@ struct Visit<'py> {
     /// Keeps the address from being used again while it is a key.
     _alive: Bound<'py, PyAny>,
 }
-
-/// Addresses are spread well enough by one multiplication.
-#[derive(Default)]
-struct AddressHasher(u64);
-
-impl Hasher for AddressHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_usize(usize::from(byte));
-        }
-    }
-
-    fn write_usize(&mut self, address: usize) {
-        let spread = (self.0 ^ address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.0 = spread ^ (spread >> 32);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-type ByAddress<T> = HashMap<usize, T, BuildHasherDefault<AddressHasher>>;
 
 /// Values still to be visited in one container.
 enum Children<'py> {
@@ -594,7 +575,7 @@ impl<'py> Walker<'py> {
             let children = Children::List { list: list.clone(), next: 0, length };
             self.open(address, Tag::List, length, raw, children);
         } else if let Ok(dict) = object.cast_exact::<PyDict>() {
-            let entries: Vec<_> = dict.iter().collect();
+            let entries = contents::entries(dict)?;
             let length = entries.len();
             let children = Children::Keys {
                 left: entries.into_iter(),
@@ -603,7 +584,7 @@ impl<'py> Walker<'py> {
             };
             self.open(address, Tag::Dict, length, raw, children);
         } else if let Ok(set) = object.cast_exact::<PySet>() {
-            self.open_set(address, Tag::Set, raw, set.iter().collect());
+            self.open_set(address, Tag::Set, raw, contents::elements(set)?);
         } else if let Ok(set) = object.cast_exact::<PyFrozenSet>() {
             self.open_set(address, Tag::FrozenSet, raw, set.iter().collect());
         } else if object.cast_exact::<PySlice>().is_ok() {
