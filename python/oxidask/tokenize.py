@@ -22,6 +22,7 @@ import copyreg
 import enum
 import os
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -96,15 +97,19 @@ class _Handlers:
     """Functions by type, found along the order of base classes, and packages that bring more."""
 
     def __init__(self) -> None:
+        #: Held while functions are added.
+        self.lock = threading.RLock()
         self._by_type: dict[type, Callable[..., Any]] = {}
         self._lazy: dict[str, list[Callable[[], object]]] = {}
 
     def add(self, of_types: type | Iterable[type], function: Callable[..., Any]) -> None:
-        for one in (of_types,) if isinstance(of_types, type) else of_types:
-            self._by_type[one] = function
+        with self.lock:
+            for one in (of_types,) if isinstance(of_types, type) else of_types:
+                self._by_type[one] = function
 
     def add_lazy(self, package: str, function: Callable[[], object]) -> None:
-        self._lazy.setdefault(package, []).append(function)
+        with self.lock:
+            self._lazy.setdefault(package, []).append(function)
 
     def find(self, cls: type) -> Callable[..., Any] | None:
         bases = type.mro(cls) if cls is type else cls.__mro__
@@ -117,8 +122,19 @@ class _Handlers:
 
     def _load(self, base: type) -> None:
         package = str(base.__module__).partition(".")[0]
-        for function in self._lazy.pop(package, ()):
-            function()
+        if package not in self._lazy:
+            return
+        with self.lock:
+            # The entry goes when all is added: until then other threads wait for the lock. An empty
+            # one means that the functions are being called further up in this thread.
+            while functions := self._lazy.get(package):
+                self._lazy[package] = []
+                try:
+                    for function in functions:
+                        function()
+                finally:
+                    if not self._lazy[package]:
+                        del self._lazy[package]
 
 
 class _NormalizeToken:
@@ -195,8 +211,9 @@ class _NormalizeToken:
                 return self.register(type, function)
 
             return decorate
-        self._handlers.add(type, func)
-        self._update_fast_path()
+        with self._handlers.lock:
+            self._handlers.add(type, func)
+            self._update_fast_path()
         return func
 
     @overload
@@ -239,8 +256,9 @@ class _NormalizeToken:
                 return self.register_lazy(toplevel, function)
 
             return decorate
-        self._handlers.add_lazy(toplevel, func)
-        self._update_fast_path()
+        with self._handlers.lock:
+            self._handlers.add_lazy(toplevel, func)
+            self._update_fast_path()
         return func
 
     def dispatch(self, cls: type) -> Callable[..., Any]:
