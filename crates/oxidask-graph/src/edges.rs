@@ -64,8 +64,7 @@ impl Edges {
 
     /// The tasks that `task` is tied to.
     pub fn row(&self, task: u32) -> &[u32] {
-        let task = task as usize;
-        &self.targets[self.offsets[task] as usize..self.offsets[task + 1] as usize]
+        &self.targets[self.row_range(task)]
     }
 
     /// Where the row of `task` begins in [`Edges::targets`].
@@ -88,31 +87,36 @@ impl Edges {
     /// Targets must be tasks of this graph.
     #[must_use]
     pub fn reversed(&self) -> Self {
-        let tasks = self.len();
-        let mut offsets = vec![0_u32; tasks + 1];
+        self.reversed_onto(self.len())
+    }
+
+    /// The same edges from the other end, with a row for each of `targets` targets, of which some
+    /// may be no tasks of this graph.
+    #[must_use]
+    pub fn reversed_onto(&self, targets: usize) -> Self {
+        let mut offsets = vec![0_u32; targets + 1];
         for &target in &self.targets {
             offsets[target as usize + 1] += 1;
         }
-        for task in 0..tasks {
-            offsets[task + 1] += offsets[task];
+        for target in 0..targets {
+            offsets[target + 1] += offsets[target];
         }
         let mut next = offsets.clone();
-        let mut targets = vec![0; self.targets.len()];
+        let mut sources = vec![0; self.targets.len()];
         for (source, row) in self.rows().enumerate() {
             for &target in row {
                 let slot = &mut next[target as usize];
-                targets[*slot as usize] = source as u32;
+                sources[*slot as usize] = source as u32;
                 *slot += 1;
             }
         }
-        Self { offsets, targets }
+        Self { offsets, targets: sources }
     }
 
-    /// Adds the rows of `other` behind these, with `shift` added to its targets.
-    pub fn append_shifted(&mut self, other: &Self, shift: u32) {
-        let base = self.targets.len() as u32;
-        self.offsets.extend(other.offsets[1..].iter().map(|offset| offset + base));
-        self.targets.extend(other.targets.iter().map(|target| target + shift));
+    /// Where the row of `task` lies in [`Edges::targets`].
+    pub fn row_range(&self, task: u32) -> std::ops::Range<usize> {
+        let task = task as usize;
+        self.offsets[task] as usize..self.offsets[task + 1] as usize
     }
 
     /// Bytes on the heap.
@@ -180,12 +184,8 @@ mod tests {
     }
 
     #[test]
-    fn appended_rows_follow_the_others() {
-        let mut edges = Edges::from_rows([vec![], vec![0]]);
-        edges.append_shifted(&Edges::from_rows([vec![], vec![0]]), 2);
-        assert_eq!(
-            edges.rows().map(<[u32]>::to_vec).collect::<Vec<_>>(),
-            [vec![], vec![0], vec![], vec![2]]
-        );
+    fn targets_that_are_no_tasks_have_rows_of_their_own_when_reversed() {
+        let edges = Edges::from_rows([vec![3], vec![0, 2]]);
+        assert_eq!(edges.reversed_onto(4), Edges::from_rows([vec![1], vec![], vec![1], vec![0]]));
     }
 }
