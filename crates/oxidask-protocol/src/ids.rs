@@ -35,10 +35,16 @@ id!(
     "t"
 );
 id!(
-    /// A worker: one process that runs tasks and holds results; in-process, the process itself.
+    /// A worker: one process that runs tasks and holds results; in-process, the process itself. Or,
+    /// if it has no threads, what only holds results: the shared memory of a host.
     /// A worker that comes back after a loss gets a new id.
     WorkerId,
     "w"
+);
+id!(
+    /// A host: workers on the same one share memory.
+    HostId,
+    "h"
 );
 id!(
     /// Tasks that share a prefix and a submission, counted together wherever progress is shown.

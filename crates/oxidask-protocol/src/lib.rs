@@ -7,6 +7,6 @@ mod ids;
 mod record;
 mod state;
 
-pub use ids::{Attempt, GroupId, TaskId, WorkerId};
+pub use ids::{Attempt, GroupId, HostId, TaskId, WorkerId};
 pub use record::{Cause, Record, RecordBody, SpanKind};
 pub use state::TaskState;

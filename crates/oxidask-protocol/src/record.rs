@@ -94,6 +94,10 @@ pub enum Cause {
     Retracted,
     /// A worker joined.
     WorkerJoined,
+    /// A client cancelled it.
+    Cancelled,
+    /// A client wanted it to be tried once more.
+    Retried,
     /// No worker could run it within the time allowed.
     NoWorkerInTime,
 }

@@ -1,4 +1,5 @@
-//! The bare scheduler loop: nanoseconds and bytes a task on graphs of a million tasks.
+//! The bare scheduler loop: nanoseconds and bytes a task on graphs of a million tasks, and on
+//! submissions of one task each that come and go.
 //!
 //! `cargo bench -p oxidask-scheduler`. Each graph is submitted and then run on one worker of two
 //! threads that finishes tasks in the order in which it got them; ordering the graph is timed
@@ -10,7 +11,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use oxidask_graph::{Edges, order, peak_live_results};
-use oxidask_protocol::{Attempt, TaskId, WorkerId};
+use oxidask_protocol::{Attempt, HostId, TaskId, WorkerId};
 use oxidask_scheduler::{Action, Event, Outbox, SchedulerState, Settings, Submission};
 
 const TASKS: u32 = 1_000_000;
@@ -48,6 +49,52 @@ fn main() {
             edges.edge_count() as f64 / edges.len() as f64
         );
     }
+    // `COME_AND_GO=100000000` shows months of a cluster in two minutes.
+    let tasks = std::env::var("COME_AND_GO").map_or(1_000_000, |text| {
+        text.parse().unwrap_or_else(|_| panic!("COME_AND_GO={text} is not a number of tasks"))
+    });
+    for tasks in [1000, tasks] {
+        let (nanoseconds, bytes) = come_and_go(tasks);
+        println!("{tasks} tasks that come and go: {nanoseconds:.0} ns a task, {bytes} bytes");
+    }
+}
+
+/// Submits, finishes and forgets one task after another, as futures do, beside one that stays and
+/// that each of them reads. Nanoseconds a task, and the bytes in use then, which must not grow.
+fn come_and_go(tasks: u64) -> (f64, usize) {
+    let worker = WorkerId(0);
+    let mut state = SchedulerState::new(Settings::default());
+    let mut outbox = Outbox::default();
+    let joined = Event::WorkerJoined { worker, host: HostId(0), threads: 2, window: 2 };
+    state.handle(joined, Duration::ZERO, &mut outbox);
+    let mut run = |rows: &[&[u32]], externals: Vec<TaskId>, released: bool| {
+        let task = state.place_for(1);
+        let submission = Submission {
+            dependencies: Edges::from_rows(rows),
+            externals,
+            rank: vec![0],
+            groups: vec![0],
+            wanted: vec![0],
+            ..Submission::default()
+        };
+        state.handle(Event::GraphSubmitted(Box::new(submission)), Duration::ZERO, &mut outbox);
+        let (attempt, duration) = (state.attempt_of(task), Duration::from_nanos(100));
+        let event =
+            Event::TaskFinished { worker, task, attempt, nbytes: 8, duration, held_by: worker };
+        state.handle(event, Duration::ZERO, &mut outbox);
+        if released {
+            state.handle(Event::TasksReleased { tasks: vec![task] }, Duration::ZERO, &mut outbox);
+        }
+        outbox.clear();
+        task
+    };
+    let kept = run(&[&[]], Vec::new(), false);
+    let begin = Instant::now();
+    for _ in 0..tasks {
+        run(&[&[1]], vec![kept], true);
+    }
+    let nanoseconds = begin.elapsed().as_nanos() as f64 / tasks as f64;
+    (nanoseconds, state.nbytes())
 }
 
 fn nanoseconds_per_task(begin: Instant, edges: &Edges) -> f64 {
@@ -63,7 +110,7 @@ fn run_to_the_end(submission: Submission) -> usize {
     let mut running: VecDeque<(TaskId, Attempt)> = VecDeque::new();
     let mut finished = 0;
     state.handle(
-        Event::WorkerJoined { worker, threads: 2, window: 2 },
+        Event::WorkerJoined { worker, host: HostId(0), threads: 2, window: 2 },
         Duration::ZERO,
         &mut outbox,
     );
@@ -78,7 +125,8 @@ fn run_to_the_end(submission: Submission) -> usize {
         let Some((task, attempt)) = running.pop_front() else { break };
         finished += 1;
         let duration = Duration::from_nanos(100);
-        let event = Event::TaskFinished { worker, task, attempt, nbytes: 8, duration };
+        let event =
+            Event::TaskFinished { worker, task, attempt, nbytes: 8, duration, held_by: worker };
         state.handle(event, Duration::from_nanos(finished), &mut outbox);
     }
     assert_eq!(finished as usize, tasks);

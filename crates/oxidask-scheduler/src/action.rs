@@ -95,6 +95,8 @@ pub enum Failure {
     },
     /// No worker could run it within the time allowed.
     NoWorker,
+    /// A client cancelled it.
+    Cancelled,
 }
 
 /// What one event leads to.

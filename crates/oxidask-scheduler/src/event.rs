@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use oxidask_graph::Edges;
-use oxidask_protocol::{Attempt, TaskId, WorkerId};
+use oxidask_protocol::{Attempt, GroupId, HostId, TaskId, WorkerId};
 
 /// Something that happened. A shell makes these from threads, sockets and timers.
 #[derive(Clone, Debug)]
@@ -13,9 +13,12 @@ pub enum Event {
     WorkerJoined {
         /// The worker.
         worker: WorkerId,
-        /// Tasks that it runs at once.
+        /// Where it is.
+        host: HostId,
+        /// Tasks that it runs at once. Without threads it only holds results.
         threads: u32,
-        /// Tasks that it is given at once: `threads`, or more to hide the way there.
+        /// Tasks that it is given at most: `threads`, or more to hide the way there. How many more
+        /// depends on how short they are; see `Settings::give_ahead`.
         window: u32,
     },
     /// A worker is gone, with all that it held and ran.
@@ -24,6 +27,8 @@ pub enum Event {
         worker: WorkerId,
         /// Whether it may have died of a task that it ran.
         crashed: bool,
+        /// The tasks that it ran when it died; what it was merely given is not to blame.
+        running: Vec<TaskId>,
     },
     /// A client wants results.
     GraphSubmitted(Box<Submission>),
@@ -39,6 +44,8 @@ pub enum Event {
         nbytes: u64,
         /// How long it ran.
         duration: Duration,
+        /// Where the result is kept: the worker itself, or one that only holds results.
+        held_by: WorkerId,
     },
     /// A task raised.
     TaskErred {
@@ -85,6 +92,22 @@ pub enum Event {
         /// The tasks.
         tasks: Vec<TaskId>,
     },
+    /// A client stops these tasks: they and all that need them fail, and are reported.
+    TasksCancelled {
+        /// The tasks.
+        tasks: Vec<TaskId>,
+    },
+    /// A client wants these tasks, which failed, to be tried once more, with whatever failed that
+    /// they need.
+    TasksRetried {
+        /// The tasks.
+        tasks: Vec<TaskId>,
+    },
+    /// Clients will not name these groups, which they shared, in a submission again.
+    GroupsReleased {
+        /// The groups.
+        groups: Vec<GroupId>,
+    },
     /// Time went by; deadlines are looked at.
     TimePassed,
 }
@@ -92,13 +115,22 @@ pub enum Event {
 /// A graph to run. It holds nothing that the wanted tasks do not need.
 #[derive(Clone, Debug, Default)]
 pub struct Submission {
-    /// What each task needs, by its number in this submission; each input once.
+    /// What each task needs, each input once: tasks by their number in this submission, and
+    /// behind those the places in `externals`.
     pub dependencies: Edges,
+    /// Tasks of earlier submissions that tasks of this one read, or that are wanted from now on.
+    /// They may be in any state but forgotten.
+    pub externals: Vec<TaskId>,
     /// Place of each task in the order to run: a permutation.
     pub rank: Vec<u32>,
     /// Group of each task, from 0 in this submission.
     pub groups: Vec<u32>,
-    /// Tasks whose results the client keeps until it releases them.
+    /// The ids of the groups, by their number in this submission, so that they go on over many
+    /// submissions until they are released; new ones follow on
+    /// [`next_group_id`](crate::SchedulerState::next_group_id). If it is empty, all groups are new,
+    /// and go with the submission.
+    pub shared_groups: Vec<GroupId>,
+    /// Tasks (or externals) whose results the client keeps until it releases them.
     pub wanted: Vec<u32>,
     /// The larger, the sooner; among equals earlier submissions go first.
     pub priority: i32,

@@ -10,6 +10,7 @@ mod action;
 mod event;
 mod planted;
 mod queue;
+mod spaces;
 mod state;
 mod tasks;
 mod validate;

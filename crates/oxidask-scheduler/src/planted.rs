@@ -29,11 +29,31 @@ pub enum Bug {
     JoiningWorkerGetsNoOldWork,
     /// A task taken back from a busy worker is not given to anybody.
     RetractedTaskIsLost,
+    /// Tasks of later submissions are not told that an input is there.
+    LateReadersAreNotTold,
+    /// A submission that reads a task that has failed waits for it.
+    FailedExternalIsAwaited,
+    /// Tasks that need a cancelled one go on.
+    CancelStopsAtTheTask,
+    /// A task that failed and is tried once more is not reported again.
+    RetriedTaskIsNotReported,
+    /// A result that a holder keeps is taken to be where it was made.
+    StoredResultGoesWithItsMaker,
+    /// A crash counts against all tasks that the worker was given.
+    InnocentsAreBlamed,
+    /// Long tasks too are given to workers that have no thread for them.
+    AnythingIsGivenAhead,
+    /// The id of a forgotten task is used anew while a cancelled attempt runs.
+    IdsAreUsedTooEarly,
+    /// Attempts of an id that is used anew are counted from 0.
+    AttemptsBeginAnew,
+    /// Groups of forgotten submissions are never used anew.
+    ForgottenGroupsStay,
 }
 
 impl Bug {
     /// Every one.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 22] = [
         Self::LostWorkerKeepsItsTasks,
         Self::LostWorkerKeepsItsReplicas,
         Self::LostInputIsNotAwaited,
@@ -46,6 +66,16 @@ impl Bug {
         Self::OldReplicaCounts,
         Self::JoiningWorkerGetsNoOldWork,
         Self::RetractedTaskIsLost,
+        Self::LateReadersAreNotTold,
+        Self::FailedExternalIsAwaited,
+        Self::CancelStopsAtTheTask,
+        Self::RetriedTaskIsNotReported,
+        Self::StoredResultGoesWithItsMaker,
+        Self::InnocentsAreBlamed,
+        Self::AnythingIsGivenAhead,
+        Self::IdsAreUsedTooEarly,
+        Self::AttemptsBeginAnew,
+        Self::ForgottenGroupsStay,
     ];
 }
 

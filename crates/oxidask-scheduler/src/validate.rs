@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use oxidask_protocol::{TaskId, TaskState, WorkerId};
+use oxidask_protocol::{GroupId, TaskId, TaskState, WorkerId};
 
 use crate::SchedulerState;
-use crate::state::urgency;
-use crate::tasks::{NOWHERE, flag};
+use crate::tasks::{NOWHERE, Submitted, flag};
 
 impl SchedulerState {
     /// Checks every invariant; takes time proportional to the graph.
@@ -14,7 +13,8 @@ impl SchedulerState {
     /// # Errors
     /// Says which invariant does not hold, for which task or worker.
     pub fn validate(&self) -> Result<(), String> {
-        for task in (0..self.tasks.len() as u32).map(TaskId) {
+        self.validate_submissions()?;
+        for task in self.task_ids() {
             self.validate_counts(task)?;
             self.validate_state(task)?;
         }
@@ -46,16 +46,15 @@ impl SchedulerState {
         if let Some((task, retraction)) = self.retracting.first_key_value() {
             return Err(format!("{task} is being asked back at rest: {retraction:?}"));
         }
-        for task in (0..self.tasks.len() as u32).map(TaskId) {
+        for task in self.task_ids() {
             let state = self.tasks.state(task);
-            ensure(self.workers.is_empty() || !state.is_unfinished(), || {
+            ensure(self.workers.runners() == 0 || !state.is_unfinished(), || {
                 format!("{task} is {state} at rest, though there are workers: it hangs")
             })?;
             ensure(state != TaskState::Processing && state != TaskState::Queued, || {
                 format!("{task} is {state} at rest")
             })?;
-            let is_remembered = self.failures.contains_key(&task)
-                || self.blame.contains_key(&task)
+            let is_remembered = self.errors.contains_key(&task)
                 || self.crashes.contains_key(&task)
                 || self.retries_left.contains_key(&task);
             ensure(state != TaskState::Forgotten || !is_remembered, || {
@@ -69,15 +68,66 @@ impl SchedulerState {
         }
     }
 
+    /// The tasks of all submissions that are remembered.
+    fn task_ids(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.tasks.submissions.iter().flat_map(Submitted::ids).map(TaskId)
+    }
+
+    /// Each id belongs to one submission or is free, and what is free is forgotten.
+    fn validate_submissions(&self) -> Result<(), String> {
+        let mut owners = vec![0_u32; self.tasks.len()];
+        for submission in &self.tasks.submissions {
+            let ids = submission.ids();
+            let remembered =
+                ids.clone().filter(|&id| self.tasks.state(TaskId(id)) != TaskState::Forgotten);
+            let ghosts = ids.clone().filter(|&id| self.tasks.has(TaskId(id), flag::GHOST));
+            let pins = (remembered.count() + ghosts.count()) as u32;
+            ensure(submission.pins == pins && (pins > 0 || ids.is_empty()), || {
+                format!(
+                    "a submission of the tasks {ids:?} counts {} pins of {pins}",
+                    submission.pins
+                )
+            })?;
+            for id in ids {
+                owners[id as usize] += 1;
+            }
+        }
+        for (start, length) in self.tasks.spaces.ranges() {
+            for id in start..start + length {
+                owners[id as usize] += 1;
+                let state = self.tasks.state(TaskId(id));
+                ensure(state == TaskState::Forgotten, || format!("t{id} is {state}, but free"))?;
+            }
+        }
+        for (&task, links) in &self.tasks.late {
+            ensure(self.tasks.has(task, flag::LATE) && !links.is_empty(), || {
+                format!("{task} is listed as read by later submissions, but is not")
+            })?;
+            let fits = (0..links.len()).all(|place| self.tasks.link_fits(task, place));
+            ensure(fits, || format!("{task} is not what those read that it lists: {links:?}"))?;
+        }
+        match owners.iter().position(|&owners| owners != 1) {
+            Some(id) => Err(format!("t{id} belongs to {} submissions or spaces", owners[id])),
+            None => Ok(()),
+        }
+    }
+
     fn validate_counts(&self, task: TaskId) -> Result<(), String> {
         let dependents = || {
-            (0..self.tasks.dependent_count(task))
-                .map(|place| self.tasks.state(self.tasks.dependent(task, place)))
+            let mut walk = self.tasks.dependents(task);
+            std::iter::from_fn(move || self.tasks.next_dependent(&mut walk))
+                .map(|dependent| self.tasks.state(dependent))
         };
         let readers = dependents().filter(|state| state.is_unfinished()).count();
         ensure(self.tasks.readers[task.index()] as usize == readers, || {
             format!("{task} counts {} readers of {readers}", self.tasks.readers[task.index()])
         })?;
+        let is_late = self.tasks.has(task, flag::LATE);
+        ensure(
+            self.tasks.state(task) == TaskState::Forgotten
+                || is_late == self.tasks.late.contains_key(&task),
+            || format!("{task} is marked wrongly as being read by later submissions"),
+        )?;
         let unforgotten = dependents().filter(|&state| state != TaskState::Forgotten).count();
         ensure(self.tasks.unforgotten_dependents[task.index()] as usize == unforgotten, || {
             format!("{task} has {unforgotten} dependents that are not forgotten, and counts others")
@@ -91,11 +141,13 @@ impl SchedulerState {
         let state = self.tasks.state(task);
         let worker = self.tasks.worker[task.index()];
         let is_needed = self.tasks.readers[task.index()] > 0 || self.tasks.has(task, flag::WANTED);
-        let missing = (0..self.tasks.dependency_count(task))
-            .filter(|&place| {
-                self.tasks.state(self.tasks.dependency(task, place)) != TaskState::Memory
-            })
-            .count();
+        let missing = if state == TaskState::Forgotten {
+            0
+        } else {
+            self.dependencies_of(task)
+                .filter(|&input| self.tasks.state(input) != TaskState::Memory)
+                .count()
+        };
         let alive = |worker: WorkerId| self.workers.get(worker).is_some();
         if state.is_unfinished() || state == TaskState::Memory {
             ensure(is_needed, || format!("{task} is {state}, but nobody needs it"))?;
@@ -111,17 +163,17 @@ impl SchedulerState {
                 })
             }
             TaskState::NoWorker => {
-                ensure(self.no_worker.contains_key(&task) && self.workers.is_empty(), || {
+                ensure(self.no_worker.contains_key(&task) && self.workers.runners() == 0, || {
                     format!("{task} is no-worker, but there are workers or it is not listed")
                 })
             }
             TaskState::Queued => {
                 ensure(missing == 0, || format!("{task} is queued without {missing} inputs"))?;
-                let urgency = urgency(&self.submissions, &self.tasks, task);
+                let urgency = self.tasks.urgency(task);
                 let is_listed = if worker == NOWHERE {
                     self.common_queue
-                        .get(&urgency.0)
-                        .is_some_and(|queue| queue.ranks.contains(urgency.1))
+                        .get(&urgency.queue_key())
+                        .is_some_and(|queue| queue.ranks.contains(urgency.rank))
                 } else {
                     self.workers
                         .get(worker)
@@ -143,7 +195,11 @@ impl SchedulerState {
                     format!("{task} has a copy on a worker that is gone, or is counted twice")
                 })
             }
-            TaskState::Released | TaskState::Erred => Ok(()),
+            TaskState::Released => Ok(()),
+            TaskState::Erred => {
+                let blame = self.errors.get(&task);
+                ensure(blame.is_some(), || format!("{task} is erred, but nobody knows why"))
+            }
             TaskState::Forgotten => ensure(!self.tasks.has(task, flag::WANTED), || {
                 format!("{task} is forgotten, but wanted")
             }),
@@ -152,7 +208,7 @@ impl SchedulerState {
 
     fn validate_workers(&self) -> Result<(), String> {
         let mut occupied: BTreeMap<WorkerId, u32> = BTreeMap::new();
-        for task in (0..self.tasks.len() as u32).map(TaskId) {
+        for task in self.task_ids() {
             if self.tasks.state(task) == TaskState::Processing {
                 *occupied.entry(self.tasks.worker[task.index()]).or_default() += 1;
             }
@@ -167,11 +223,19 @@ impl SchedulerState {
                 format!("{worker} counts {} slots as taken, {counted} are", entry.occupied)
             })?;
             ensure(entry.occupied <= entry.window, || format!("{worker} was given too much"))?;
-            ensure(!entry.has_free_slot() || entry.queue.is_empty(), || {
-                format!("{worker} has a free slot and a queue")
+            ensure(!entry.has_free_thread() || entry.queue.is_empty(), || {
+                format!("{worker} has a free thread and a queue")
             })?;
-            ensure(!entry.has_free_slot() || self.common_queue.is_empty(), || {
-                format!("{worker} has a free slot while tasks wait for any")
+            ensure(!entry.has_free_thread() || self.common_queue.is_empty(), || {
+                format!("{worker} has a free thread while tasks wait for any")
+            })?;
+            let work_ns: u64 = entry.given.values().map(|&one| u64::from(one)).sum();
+            ensure(entry.work_ns == work_ns, || {
+                format!("{worker} counts {} ns of work of {work_ns}", entry.work_ns)
+            })?;
+            let bound = self.give_ahead_ns().saturating_mul(u64::from(entry.threads) + 1);
+            ensure(entry.occupied <= entry.threads || work_ns < bound, || {
+                format!("{worker} was given {work_ns} ns of work ahead: {entry:?}")
             })?;
             let asked = self.retracting.values().filter(|one| one.to == worker).count();
             ensure(entry.expected as usize == asked, || {
@@ -183,11 +247,17 @@ impl SchedulerState {
 
     fn validate_groups(&self) -> Result<(), String> {
         let mut counts = vec![[0_u32; TaskState::ALL.len()]; self.groups.len()];
-        for task in (0..self.tasks.len() as u32).map(TaskId) {
+        for task in self.task_ids() {
             counts[self.tasks.group[task.index()].index()][self.tasks.state(task) as usize] += 1;
         }
-        for (group, counted) in self.groups.iter().zip(counts) {
-            ensure(group.counts == counted, || format!("a group counts {:?}", group.counts))?;
+        for (number, (group, counted)) in self.groups.iter().zip(counts).enumerate() {
+            ensure(group.counts == counted && group.tasks == counted.iter().sum(), || {
+                format!("a group counts {} tasks: {:?}", group.tasks, group.counts)
+            })?;
+            let is_free = self.free_groups.contains(&GroupId(number as u32));
+            ensure(is_free == (group.tasks == 0 && !group.is_shared), || {
+                format!("a group of {} tasks is free: {is_free}", group.tasks)
+            })?;
         }
         Ok(())
     }

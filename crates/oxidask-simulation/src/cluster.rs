@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use oxidask_protocol::WorkerId;
+use oxidask_protocol::{TaskId, WorkerId};
 use oxidask_scheduler::{Action, Event};
 
 use crate::random::Random;
@@ -17,7 +17,7 @@ pub(crate) enum Happening {
     /// A message from a worker reaches the scheduler.
     Told(WorkerId, Event),
     /// The scheduler notices that a worker is gone.
-    LossNoticed { worker: WorkerId, crashed: bool },
+    LossNoticed { worker: WorkerId, crashed: bool, running: Vec<TaskId> },
     /// An order of the scheduler reaches a worker.
     Ordered(WorkerId, Action),
     /// A request for a copy reaches its source.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use oxidask_graph::{Edges, order};
+use oxidask_protocol::TaskId;
 use oxidask_scheduler::Submission;
 
 use crate::random::Random;
@@ -13,7 +14,7 @@ pub(crate) enum Behaviour {
     Returns,
     /// It raises each time.
     Raises,
-    /// It raises so many times, and has retries enough to return in the end.
+    /// It raises so many times; perhaps once more than it is retried without being asked.
     RaisesAtFirst(u32),
 }
 
@@ -26,6 +27,9 @@ pub(crate) struct Graph {
     pub(crate) behaviours: Vec<Behaviour>,
     pub(crate) durations_us: Vec<u64>,
     pub(crate) nbytes: Vec<u64>,
+    /// So many places for tasks of earlier submissions; `dependencies` and `wanted` name them behind
+    /// the tasks.
+    external_places: usize,
 }
 
 /// How the graphs of a scenario are made.
@@ -37,6 +41,8 @@ pub(crate) struct GraphStyle {
     pub(crate) raising: u64,
     /// In a thousand.
     pub(crate) slow: u64,
+    /// So many tasks of earlier submissions are read, if there are any.
+    pub(crate) externals: usize,
 }
 
 impl Graph {
@@ -54,8 +60,8 @@ impl Graph {
                 if allowed > 0 {
                     retries.insert(task, allowed);
                 }
-                if allowed > 0 && random.chance(60) {
-                    Behaviour::RaisesAtFirst(random.between(1, u64::from(allowed)) as u32)
+                if random.chance(60) {
+                    Behaviour::RaisesAtFirst(random.between(1, u64::from(allowed) + 1) as u32)
                 } else {
                     Behaviour::Raises
                 }
@@ -68,8 +74,35 @@ impl Graph {
             })
             .collect();
         let nbytes = (0..count).map(|_| random.scale(1, 100_000_000)).collect();
-        let submission = submission(random, &rows, &sequence, retries);
-        Self { submission, sequence, behaviours, durations_us, nbytes }
+        let mut submission = submission(random, &rows, &sequence, retries);
+        if style.externals > 0 {
+            read_externals(random, &mut submission, rows, style.externals);
+        }
+        let external_places = style.externals;
+        Self { submission, sequence, behaviours, durations_us, nbytes, external_places }
+    }
+
+    /// The submission with these tasks in the places of externals. If there are fewer tasks than
+    /// places, some take several.
+    pub(crate) fn reading(&self, known: &[TaskId]) -> Submission {
+        let mut submission = self.submission.clone();
+        let count = self.len() as u32;
+        let known = &known[..known.len().min(self.external_places)];
+        let bound = |&number: &u32| match number.checked_sub(count) {
+            None => Some(number),
+            Some(_) if known.is_empty() => None,
+            Some(place) => Some(count + place % known.len() as u32),
+        };
+        let rows = submission.dependencies.rows();
+        let rows: Vec<Vec<u32>> = rows.map(|row| distinct(row.iter().filter_map(bound))).collect();
+        submission.dependencies = Edges::from_rows(rows);
+        submission.wanted = distinct(submission.wanted.iter().filter_map(bound));
+        submission.externals = known.to_vec();
+        submission
+    }
+
+    pub(crate) fn external_places(&self) -> usize {
+        self.external_places
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -102,7 +135,29 @@ fn submission(
     let group_count = random.between(1, 4) as u32;
     let groups = (0..rows.len() as u32).map(|task| task % group_count).collect();
     let priority = [0, 0, 0, -5, 7, i32::MAX, i32::MIN][random.index(7)];
-    Submission { dependencies, rank, groups, wanted, priority, retries }
+    Submission { dependencies, rank, groups, wanted, priority, retries, ..Submission::default() }
+}
+
+/// Lets some tasks read places behind the tasks, and wants some of those.
+fn read_externals(
+    random: &mut Random,
+    submission: &mut Submission,
+    mut rows: Vec<Vec<u32>>,
+    places: usize,
+) {
+    let count = rows.len() as u32;
+    let percent = random.scale(3, 100);
+    for row in &mut rows {
+        for place in 0..places as u32 {
+            if random.chance(percent) {
+                row.push(count + place);
+            }
+        }
+    }
+    submission.dependencies = Edges::from_rows(rows);
+    if random.chance(20) {
+        submission.wanted.push(count + random.index(places) as u32);
+    }
 }
 
 /// Inputs of each task; they come before it.

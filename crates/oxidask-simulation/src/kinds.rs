@@ -4,7 +4,7 @@ use oxidask_protocol::{TaskId, WorkerId};
 use oxidask_scheduler::{Action, Event};
 
 /// Every kind of event that the scheduler knows.
-pub const EVENT_KINDS: [&str; 10] = [
+pub const EVENT_KINDS: [&str; 13] = [
     "WorkerJoined",
     "WorkerLost",
     "GraphSubmitted",
@@ -14,6 +14,9 @@ pub const EVENT_KINDS: [&str; 10] = [
     "InputMissing",
     "ReplicaAdded",
     "TasksReleased",
+    "TasksCancelled",
+    "TasksRetried",
+    "GroupsReleased",
     "TimePassed",
 ];
 
@@ -27,10 +30,12 @@ pub(crate) fn of_event(event: &Event) -> (usize, u64) {
         u64::from(worker.0) << 48 ^ u64::from(task.0) << 16 ^ u64::from(number)
     };
     match event {
-        Event::WorkerJoined { worker, threads, window } => {
+        Event::WorkerJoined { worker, threads, window, .. } => {
             (0, ids(*worker, TaskId(*window), *threads))
         }
-        Event::WorkerLost { worker, crashed } => (1, ids(*worker, TaskId(0), u32::from(*crashed))),
+        Event::WorkerLost { worker, crashed, .. } => {
+            (1, ids(*worker, TaskId(0), u32::from(*crashed)))
+        }
         Event::GraphSubmitted(graph) => (2, graph.rank.len() as u64),
         Event::TaskFinished { worker, task, attempt, .. } => (3, ids(*worker, *task, attempt.0)),
         Event::TaskErred { worker, task, attempt } => (4, ids(*worker, *task, attempt.0)),
@@ -38,7 +43,10 @@ pub(crate) fn of_event(event: &Event) -> (usize, u64) {
         Event::InputMissing { worker, task, attempt, .. } => (6, ids(*worker, *task, attempt.0)),
         Event::ReplicaAdded { worker, task, attempt } => (7, ids(*worker, *task, attempt.0)),
         Event::TasksReleased { tasks } => (8, tasks.len() as u64),
-        Event::TimePassed => (9, 0),
+        Event::TasksCancelled { tasks } => (9, tasks.len() as u64),
+        Event::TasksRetried { tasks } => (10, tasks.len() as u64),
+        Event::GroupsReleased { groups } => (11, groups.len() as u64),
+        Event::TimePassed => (12, 0),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use oxidask_protocol::{Attempt, TaskId, TaskState, WorkerId};
-use oxidask_scheduler::{Action, Event, Failure, Outcome, SchedulerState, Settings};
+use oxidask_scheduler::{Action, Event, Failure, Outcome, SchedulerState, Settings, Submission};
 
 use crate::graph::{Behaviour, Graph};
 use crate::worker::{ModelWorker, Version, Waiting, value_of};
@@ -31,9 +31,12 @@ impl From<String> for Broken {
 
 /// What is known of a task without running a cluster.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts that do not follow from each other")]
 pub(crate) struct TaskModel {
+    id: TaskId,
     pub(crate) inputs: Vec<TaskId>,
-    dependents: Vec<TaskId>,
+    /// Serial numbers: some of them may be forgotten, and their ids used anew.
+    dependents: Vec<usize>,
     /// What a sequential run returns.
     value: u64,
     /// Whether it, or something that it needs, raises each time.
@@ -50,6 +53,7 @@ pub(crate) struct TaskModel {
     reported: Option<Outcome>,
     is_forgotten: bool,
     failure: Option<Failure>,
+    is_cancelled: bool,
 }
 
 /// An attempt that was given to a worker which has not answered.
@@ -65,6 +69,7 @@ struct Given {
 /// A worker that the scheduler takes to be alive.
 #[derive(Debug)]
 struct KnownWorker {
+    threads: u32,
     window: u32,
     given: BTreeSet<TaskId>,
 }
@@ -72,64 +77,121 @@ struct KnownWorker {
 #[derive(Debug)]
 pub(crate) struct Oracle {
     settings: Settings,
-    pub(crate) tasks: Vec<TaskModel>,
+    /// All tasks ever submitted, by serial number.
+    models: Vec<TaskModel>,
+    /// The serial number of the task that has an id now.
+    serials: Vec<usize>,
+    /// By id.
     given: Vec<Option<Given>>,
     workers: BTreeMap<WorkerId, KnownWorker>,
     /// Since when there is no worker.
     empty_since: Duration,
     /// Tasks that were part of more crashes than allowed when the last event came.
     too_many_crashes: Vec<TaskId>,
+    /// Tasks that were cancelled or retried by the last event; `true` for retried.
+    called: Vec<(TaskId, bool)>,
+    /// Tasks that had failed before it.
+    erred_before: Vec<TaskId>,
 }
 
 impl Oracle {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            tasks: Vec::new(),
+            models: Vec::new(),
+            serials: Vec::new(),
             given: Vec::new(),
             workers: BTreeMap::new(),
             empty_since: Duration::ZERO,
             too_many_crashes: Vec::new(),
+            called: Vec::new(),
+            erred_before: Vec::new(),
         }
     }
 
+    /// The task that has this id now.
+    pub(crate) fn model(&self, task: TaskId) -> &TaskModel {
+        &self.models[self.serials[task.index()]]
+    }
+
+    pub(crate) fn model_mut(&mut self, task: TaskId) -> &mut TaskModel {
+        &mut self.models[self.serials[task.index()]]
+    }
+
+    /// What a task is told apart by from all others that ever had its id.
+    pub(crate) fn serial(&self, task: TaskId) -> usize {
+        self.serials[task.index()]
+    }
+
+    /// How many tasks were submitted.
+    pub(crate) fn submitted(&self) -> usize {
+        self.models.len()
+    }
+
+    /// Whether some worker can run tasks.
     pub(crate) fn knows_a_worker(&self) -> bool {
-        !self.workers.is_empty()
+        self.workers.values().any(|known| known.threads > 0)
+    }
+
+    /// Tasks that are not forgotten.
+    pub(crate) fn remembered(&self) -> Vec<TaskId> {
+        self.models.iter().filter(|model| !model.is_forgotten).map(|model| model.id).collect()
     }
 
     /// Runs the graph sequentially, task after task.
-    pub(crate) fn add(&mut self, graph: &Graph, base: u32) {
-        let dependents = graph.submission.dependencies.reversed();
-        let global = |row: &[u32]| row.iter().map(|task| TaskId(base + task)).collect();
-        for task in 0..graph.len() {
-            self.tasks.push(TaskModel {
-                inputs: global(graph.submission.dependencies.row(task as u32)),
-                dependents: global(dependents.row(task as u32)),
+    pub(crate) fn add(&mut self, graph: &Graph, submission: &Submission, base: u32) {
+        let count = graph.len();
+        let first = self.models.len();
+        let end = base as usize + count;
+        if self.serials.len() < end {
+            self.serials.resize(end, usize::MAX);
+            self.given.resize_with(end, || None);
+        }
+        let global = |&number: &u32| {
+            let external = (number as usize).checked_sub(count);
+            external.map_or(TaskId(base + number), |place| submission.externals[place])
+        };
+        for task in 0..count {
+            self.serials[base as usize + task] = first + task;
+            self.models.push(TaskModel {
+                id: TaskId(base + task as u32),
+                inputs: submission.dependencies.row(task as u32).iter().map(global).collect(),
+                dependents: Vec::new(),
                 value: 0,
                 must_err: graph.behaviours[task] == Behaviour::Raises,
                 behaviour: graph.behaviours[task],
                 times_raised: 0,
                 duration_us: graph.durations_us[task],
                 nbytes: graph.nbytes[task],
-                retries: graph.submission.retries.get(&(task as u32)).copied().unwrap_or(0),
+                retries: submission.retries.get(&(task as u32)).copied().unwrap_or(0),
                 raises_told: 0,
                 crashes: 0,
                 is_wanted: false,
                 reported: None,
                 is_forgotten: false,
                 failure: None,
+                is_cancelled: false,
             });
-            self.given.push(None);
         }
-        for &task in &graph.submission.wanted {
-            self.tasks[(base + task) as usize].is_wanted = true;
+        for serial in first..first + count {
+            for input in self.models[serial].inputs.clone() {
+                self.model_mut(input).dependents.push(serial);
+            }
+        }
+        for task in submission.wanted.iter().map(global) {
+            let model = self.model_mut(task);
+            if !model.is_wanted {
+                model.is_wanted = true;
+                model.reported = None;
+            }
         }
         for task in graph.sequence.iter().map(|task| TaskId(base + task)) {
-            let inputs = &self.tasks[task.index()].inputs;
-            let value = value_of(task, inputs.iter().map(|input| self.tasks[input.index()].value));
-            let input_errs = inputs.iter().any(|input| self.tasks[input.index()].must_err);
-            self.tasks[task.index()].value = value;
-            self.tasks[task.index()].must_err |= input_errs;
+            let serial = self.serial(task);
+            let inputs = &self.models[serial].inputs;
+            let value = value_of(serial, inputs.iter().map(|&input| self.model(input).value));
+            let input_errs = inputs.iter().any(|&input| self.model(input).must_err);
+            self.models[serial].value = value;
+            self.models[serial].must_err |= input_errs;
         }
     }
 
@@ -137,18 +199,19 @@ impl Oracle {
 
     pub(crate) fn expect(&mut self, event: &Event, now: Duration) -> Checked {
         match event {
-            Event::WorkerJoined { worker, threads, window } => {
-                let window = *(window.max(threads));
-                self.workers.insert(*worker, KnownWorker { window, given: BTreeSet::new() });
+            Event::WorkerJoined { worker, threads, window, .. } => {
+                let (threads, window) = (*threads, *(window.max(threads)));
+                let known = KnownWorker { threads, window, given: BTreeSet::new() };
+                self.workers.insert(*worker, known);
                 Ok(())
             }
-            Event::WorkerLost { worker, crashed } => {
-                self.lose(*worker, *crashed, now);
+            Event::WorkerLost { worker, crashed, running } => {
+                self.lose(*worker, if *crashed { running } else { &[] }, now);
                 Ok(())
             }
             Event::TaskErred { worker, task, attempt } => {
                 if self.answer(*worker, *task, *attempt)? == Some(Answered::Current) {
-                    self.tasks[task.index()].raises_told += 1;
+                    self.model_mut(*task).raises_told += 1;
                 }
                 Ok(())
             }
@@ -158,28 +221,43 @@ impl Oracle {
                 self.answer(*worker, *task, *attempt).map(drop)
             }
             Event::TasksReleased { tasks } => {
-                for task in tasks {
-                    self.tasks[task.index()].is_wanted = false;
+                for &task in tasks {
+                    self.model_mut(task).is_wanted = false;
                 }
                 Ok(())
             }
-            Event::GraphSubmitted(_) | Event::ReplicaAdded { .. } | Event::TimePassed => Ok(()),
+            Event::TasksCancelled { tasks } => {
+                for &task in tasks {
+                    self.model_mut(task).is_cancelled = true;
+                    self.called.push((task, false));
+                }
+                Ok(())
+            }
+            Event::TasksRetried { tasks } => {
+                self.called.extend(tasks.iter().map(|&task| (task, true)));
+                Ok(())
+            }
+            Event::GraphSubmitted(_)
+            | Event::GroupsReleased { .. }
+            | Event::ReplicaAdded { .. }
+            | Event::TimePassed => Ok(()),
         }
     }
 
-    fn lose(&mut self, worker: WorkerId, crashed: bool, now: Duration) {
+    fn lose(&mut self, worker: WorkerId, suspects: &[TaskId], now: Duration) {
+        let knew_one = self.knows_a_worker();
         let Some(known) = self.workers.remove(&worker) else { return };
         for task in known.given {
             let given = self.given[task.index()].take().expect("a worker's tasks are listed twice");
-            if crashed && !given.is_cancelled {
-                let times = &mut self.tasks[task.index()].crashes;
+            if suspects.contains(&task) && !given.is_cancelled {
+                let times = &mut self.model_mut(task).crashes;
                 *times += 1;
                 if *times > self.settings.allowed_failures {
                     self.too_many_crashes.push(task);
                 }
             }
         }
-        if self.workers.is_empty() {
+        if knew_one && !self.knows_a_worker() {
             self.empty_since = now;
         }
     }
@@ -259,7 +337,7 @@ impl Oracle {
         attempt: Attempt,
         scheduler: &SchedulerState,
     ) -> Checked {
-        let model = &self.tasks[task.index()];
+        let model = &self.models[self.serials[task.index()]];
         ensure(!model.is_forgotten, || format!("{task} is to run, but was forgotten"))?;
         let Some(known) = self.workers.get_mut(&worker) else {
             return Err(format!("{task} is to run on {worker}, which is gone").into());
@@ -292,11 +370,11 @@ impl Oracle {
         why: &Event,
         scheduler: &SchedulerState,
     ) -> Checked {
-        let model = &self.tasks[task.index()];
+        let model = self.model(task);
         let state = scheduler.state_of(task);
         if state == TaskState::Released {
             ensure(!model.is_wanted, || format!("{task} is dropped from {worker}, but wanted"))?;
-            for &dependent in &model.dependents {
+            for dependent in self.remembered_dependents(model) {
                 let unfinished = scheduler.state_of(dependent);
                 ensure(!unfinished.is_unfinished(), || {
                     format!("{task} is dropped, but {dependent} is {unfinished} and needs it")
@@ -311,7 +389,7 @@ impl Oracle {
         ensure(state != TaskState::Memory || scheduler.attempt_of(task) != attempt, || {
             format!("{task} is in memory, and is dropped from {worker}")
         })?;
-        for &dependent in &model.dependents {
+        for dependent in self.remembered_dependents(model) {
             let Some(given) = &self.given[dependent.index()] else { continue };
             ensure(given.is_cancelled || !given.inputs.contains(&(task, attempt)), || {
                 format!("{task} is dropped from {worker} while {dependent} may read it: {given:?}")
@@ -320,25 +398,34 @@ impl Oracle {
         Ok(())
     }
 
+    fn remembered_dependents<'a>(
+        &'a self,
+        model: &'a TaskModel,
+    ) -> impl Iterator<Item = TaskId> + 'a {
+        let dependents = model.dependents.iter().map(|&serial| &self.models[serial]);
+        dependents.filter(|dependent| !dependent.is_forgotten).map(|dependent| dependent.id)
+    }
+
     fn check_forget(&mut self, task: TaskId) -> Checked {
-        let model = &self.tasks[task.index()];
+        let model = self.model(task);
         ensure(!model.is_wanted, || format!("{task} is forgotten, but wanted"))?;
         ensure(!model.is_forgotten, || format!("{task} is forgotten twice"))?;
-        for &dependent in &model.dependents {
-            ensure(self.tasks[dependent.index()].is_forgotten, || {
-                format!("{task} is forgotten before {dependent}, which was made from it")
+        for &serial in &model.dependents {
+            let dependent = &self.models[serial];
+            ensure(dependent.is_forgotten, || {
+                format!("{task} is forgotten before {}, which was made from it", dependent.id)
             })?;
         }
         let given = &self.given[task.index()];
         ensure(given.as_ref().is_none_or(|given| given.is_cancelled), || {
             format!("{task} is forgotten while it runs: {given:?}")
         })?;
-        self.tasks[task.index()].is_forgotten = true;
+        self.model_mut(task).is_forgotten = true;
         Ok(())
     }
 
     fn check_report(&mut self, task: TaskId, outcome: Outcome, now: Duration) -> Checked {
-        let model = &self.tasks[task.index()];
+        let model = self.model(task);
         ensure(model.is_wanted, || format!("{task} is reported, but nobody wants it"))?;
         match (model.reported, outcome) {
             // A result can be lost with its worker for good.
@@ -353,7 +440,7 @@ impl Oracle {
             })?,
             Outcome::Erred { blame, failure } => self.check_blame(task, blame, failure, now)?,
         }
-        self.tasks[task.index()].reported = Some(outcome);
+        self.model_mut(task).reported = Some(outcome);
         Ok(())
     }
 
@@ -367,7 +454,7 @@ impl Oracle {
         ensure(self.needs(task, blame), || {
             format!("{task} is reported erred because of {blame}, which it does not need")
         })?;
-        let culprit = &self.tasks[blame.index()];
+        let culprit = self.model(blame);
         if let Some(known) = culprit.failure {
             return ensure(known == failure, || {
                 format!("{blame} failed of {known:?}, but {task} is told {failure:?}")
@@ -375,21 +462,23 @@ impl Oracle {
         }
         let is_true = match failure {
             Failure::Raised => {
-                culprit.behaviour == Behaviour::Raises && culprit.raises_told > culprit.retries
+                culprit.behaviour != Behaviour::Returns && culprit.raises_told > culprit.retries
             }
             Failure::WorkersCrashed { times } => {
                 culprit.crashes == times && times > self.settings.allowed_failures
             }
             Failure::NoWorker => {
-                self.workers.is_empty() && now >= self.empty_since + self.settings.no_worker_timeout
+                let since = self.empty_since + self.settings.no_worker_timeout;
+                !self.knows_a_worker() && now >= since
             }
+            Failure::Cancelled => culprit.is_cancelled,
         };
         ensure(is_true, || {
             format!(
                 "{task} is reported erred because of {blame}: {failure:?}, but see: {culprit:?}"
             )
         })?;
-        self.tasks[blame.index()].failure = Some(failure);
+        self.model_mut(blame).failure = Some(failure);
         Ok(())
     }
 
@@ -401,7 +490,7 @@ impl Oracle {
             if task == other {
                 return true;
             }
-            let inputs = &self.tasks[task.index()].inputs;
+            let inputs = &self.model(task).inputs;
             stack.extend(inputs.iter().filter(|&&input| seen.insert(input)));
         }
         false
@@ -416,7 +505,35 @@ impl Oracle {
                 format!("{task} was part of too many crashes, but is {state}")
             })?;
         }
+        let erred_before = std::mem::take(&mut self.erred_before);
+        for (task, is_retried) in std::mem::take(&mut self.called) {
+            let state = scheduler.state_of(task);
+            if is_retried {
+                let failed = erred_before.contains(&task);
+                ensure(!failed || state.is_unfinished(), || {
+                    format!("{task} was retried, but is {state}")
+                })?;
+            } else {
+                ensure(matches!(state, TaskState::Erred | TaskState::Forgotten), || {
+                    format!("{task} was cancelled, but is {state}")
+                })?;
+            }
+        }
+        // What is tried once more begins anew.
+        for task in erred_before {
+            if scheduler.state_of(task) != TaskState::Erred {
+                let model = self.model_mut(task);
+                (model.reported, model.failure) = (None, None);
+                (model.crashes, model.is_cancelled) = (0, false);
+            }
+        }
         Ok(())
+    }
+
+    /// Takes note of what has failed, before a client has tasks tried once more.
+    pub(crate) fn note_failures(&mut self, scheduler: &SchedulerState) {
+        self.erred_before = self.remembered();
+        self.erred_before.retain(|&task| scheduler.state_of(task) == TaskState::Erred);
     }
 
     /// That each slot is accounted for: what the scheduler takes to run is what workers were given.
@@ -458,7 +575,7 @@ impl Oracle {
     }
 
     pub(crate) fn check_value(&self, (task, _): Version, value: u64, worker: WorkerId) -> Checked {
-        let expected = self.tasks[task.index()].value;
+        let expected = self.model(task).value;
         ensure(value == expected, || {
             format!("{task} returned {value:x} on {worker}, but {expected:x} in a sequential run")
         })
@@ -482,7 +599,8 @@ impl Oracle {
             ensure(self.workers.contains_key(&id), || format!("{id} is taken to be gone"))?;
             ensure(worker.is_idle(), || format!("{id} is busy at rest: {worker:?}"))?;
             for ((task, attempt), _) in worker.held() {
-                let is_the_result = self.tasks[task.index()].is_wanted
+                // Without workers, what unfinished tasks will read is kept too.
+                let is_the_result = (self.model(task).is_wanted || !self.knows_a_worker())
                     && scheduler.state_of(task) == TaskState::Memory
                     && scheduler.attempt_of(task) == attempt
                     && scheduler.holders_of(task).any(|holder| holder == id);
@@ -491,19 +609,23 @@ impl Oracle {
                 })?;
             }
         }
-        for task in (0..self.tasks.len() as u32).map(TaskId) {
-            self.check_task_at_rest(task, scheduler, workers)?;
+        for serial in 0..self.models.len() {
+            self.check_task_at_rest(serial, scheduler, workers)?;
         }
         Ok(())
     }
 
     fn check_task_at_rest(
         &self,
-        task: TaskId,
+        serial: usize,
         scheduler: &SchedulerState,
         workers: &[ModelWorker],
     ) -> Checked {
-        let model = &self.tasks[task.index()];
+        let model = &self.models[serial];
+        let task = model.id;
+        if self.serial(task) != serial {
+            return ensure(model.is_forgotten, || format!("the id of {task} was used too early"));
+        }
         let state = scheduler.state_of(task);
         ensure(model.is_forgotten == (state == TaskState::Forgotten), || {
             format!("{task} is {state} at rest, but a Forget was sent or is missing")
@@ -527,7 +649,7 @@ impl Oracle {
             (TaskState::Erred, Some(Outcome::Erred { .. })) => Ok(()),
             (state, reported) => {
                 let waits = state.is_unfinished()
-                    && self.workers.is_empty()
+                    && !self.knows_a_worker()
                     && !matches!(reported, Some(Outcome::Erred { .. }));
                 ensure(waits, || {
                     format!("{task} is wanted and {state} at rest; reported: {reported:?}")
@@ -538,7 +660,7 @@ impl Oracle {
 
     /// Everything was released and all has come to rest.
     pub(crate) fn check_end(&self, scheduler: &SchedulerState, workers: &[ModelWorker]) -> Checked {
-        for task in (0..self.tasks.len() as u32).map(TaskId) {
+        for task in (0..self.serials.len() as u32).map(TaskId) {
             let state = scheduler.state_of(task);
             ensure(state == TaskState::Forgotten, || {
                 format!("{task} is {state} after everything was released")
@@ -553,12 +675,14 @@ impl Oracle {
         Ok(())
     }
 
-    pub(crate) fn wanted_tasks(&self, range: std::ops::Range<u32>) -> Vec<TaskId> {
-        range.map(TaskId).filter(|task| self.tasks[task.index()].is_wanted).collect()
+    /// Those of the tasks with these serial numbers that a client wants.
+    pub(crate) fn wanted_tasks(&self, serials: std::ops::Range<usize>) -> Vec<TaskId> {
+        let wanted = self.models[serials].iter().filter(|model| model.is_wanted);
+        wanted.map(|model| model.id).collect()
     }
 
     pub(crate) fn is_reported(&self, task: TaskId) -> bool {
-        self.tasks[task.index()].reported.is_some()
+        self.model(task).reported.is_some()
     }
 }
 

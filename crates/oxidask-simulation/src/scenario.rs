@@ -11,6 +11,7 @@ use crate::random::Random;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     Join {
+        host: u32,
         threads: u32,
         window: u32,
         latency_us: u64,
@@ -24,6 +25,12 @@ pub(crate) enum Step {
     Submit {
         graph: usize,
     },
+    /// A client cancels so many percent of what it wants of one submission.
+    Cancel {
+        percent: u64,
+    },
+    /// A client has half of what failed tried once more.
+    Retry,
     /// A client lets go of so many percent of what it wants of one submission.
     Release {
         percent: u64,
@@ -46,6 +53,9 @@ pub(crate) struct Scenario {
     /// How often, in a hundred, a cancelled task can be stopped while it runs.
     pub(crate) stops_percent: u64,
     pub(crate) initial_workers: u32,
+    pub(crate) hosts: u32,
+    /// How often, in a hundred, a result is kept by the holder of the host, if it has one.
+    pub(crate) stored_percent: u64,
 }
 
 impl Scenario {
@@ -55,19 +65,28 @@ impl Scenario {
             allowed_failures: random.between(0, 3) as u32,
             no_worker_timeout: timeout,
             bandwidth: [1e7, 1e9, 1e11][random.index(3)],
+            give_ahead: Duration::from_micros([0, 2_000, 100_000][random.index(3)]),
         };
         let style = GraphStyle {
             tasks: 0,
             mean_duration_us: random.scale(10, 2000),
             raising: [0, 0, 10, 50][random.index(4)],
             slow: [0, 20, 100][random.index(3)],
+            externals: 0,
         };
-        let graphs: Vec<Graph> = (0..random.between(1, 3))
-            .map(|_| {
+        let mut graphs: Vec<Graph> = (0..random.between(1, 3))
+            .map(|number| {
                 let tasks = random.scale(4, 300) as usize;
-                Graph::random(random, GraphStyle { tasks, ..style })
+                let externals = if number == 0 { 0 } else { [0, 1, 5][random.index(3)] };
+                Graph::random(random, GraphStyle { tasks, externals, ..style })
             })
             .collect();
+        // What comes bit by bit, as futures do.
+        for _ in 0..[0, 3, 12, 40][random.index(4)] {
+            let tasks = random.scale(1, 6) as usize;
+            let externals = random.index(4);
+            graphs.push(Graph::random(random, GraphStyle { tasks, externals, ..style }));
+        }
         let mut scenario = Self {
             settings,
             graphs,
@@ -75,6 +94,8 @@ impl Scenario {
             fetch_failures: [(0, 0), (10, 5), (200, 5)][random.index(3)],
             stops_percent: [0, 50, 100][random.index(3)],
             initial_workers: random.scale(1, 16) as u32,
+            hosts: random.between(1, 3) as u32,
+            stored_percent: [0, 50, 100][random.index(3)],
         };
         scenario.plan(random);
         scenario
@@ -89,8 +110,15 @@ impl Scenario {
         let time = |random: &mut Random| random.between(0, span_us);
         for _ in 0..self.initial_workers {
             let at = if random.chance(80) { 0 } else { time(random) };
-            let join = join(random, latency_us);
+            let join = join(random, self.hosts, latency_us);
             self.steps.push((at, join));
+        }
+        for host in 0..self.hosts {
+            if random.chance(60) {
+                let at = if random.chance(80) { 0 } else { time(random) };
+                let holder = Step::Join { host, threads: 0, window: 0, latency_us };
+                self.steps.push((at, holder));
+            }
         }
         for graph in 0..self.graphs.len() {
             let at = if graph == 0 { 0 } else { time(random) };
@@ -109,12 +137,23 @@ impl Scenario {
             self.steps.push((time(random), kill));
         }
         for _ in 0..[0, 0, 1, 1, 3][random.index(5)] {
-            let join = join(random, latency_us);
+            let join = join(random, self.hosts, latency_us);
             self.steps.push((time(random), join));
         }
         for _ in 0..[0, 1, 1, 4][random.index(4)] {
             let percent = [10, 50, 100][random.index(3)];
             self.steps.push((time(random), Step::Release { percent }));
+        }
+        let futures = self.graphs.iter().filter(|graph| graph.len() <= 6).count();
+        for _ in 0..futures {
+            self.steps.push((time(random), Step::Release { percent: 100 }));
+        }
+        for _ in 0..[0, 0, 1, 3][random.index(4)] {
+            let percent = [10, 50, 100][random.index(3)];
+            self.steps.push((time(random), Step::Cancel { percent }));
+        }
+        for _ in 0..[0, 1, 3][random.index(3)] {
+            self.steps.push((time(random), Step::Retry));
         }
         for _ in 0..[0, 0, 1, 2][random.index(4)] {
             let timeout_us = self.settings.no_worker_timeout.as_micros() as u64;
@@ -128,9 +167,10 @@ impl Scenario {
     }
 }
 
-pub(crate) fn join(random: &mut Random, latency_us: u64) -> Step {
+pub(crate) fn join(random: &mut Random, hosts: u32, latency_us: u64) -> Step {
+    let host = random.index(hosts as usize) as u32;
     let threads = random.between(1, 4) as u32;
     let window = threads * random.scale(1, 8) as u32;
     let factor = if random.chance(10) { 50 } else { 1 };
-    Step::Join { threads, window, latency_us: latency_us * factor }
+    Step::Join { host, threads, window, latency_us: latency_us * factor }
 }

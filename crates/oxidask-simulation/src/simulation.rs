@@ -1,10 +1,11 @@
 //! One run of a scenario: the real scheduler, simulated workers and links, and the checks.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use oxidask_protocol::{TaskId, WorkerId};
+use oxidask_protocol::{GroupId, HostId, TaskId, TaskState, WorkerId};
 use oxidask_scheduler::{Action, Bug, Event, Outbox, SchedulerState};
 
 use crate::cluster::{Calendar, Happening, Link};
@@ -120,8 +121,12 @@ struct Simulation<'story> {
     calendar: Calendar,
     scenario: Scenario,
     random: Random,
-    /// Tasks of each submission.
-    submitted: Vec<std::ops::Range<u32>>,
+    /// Serial numbers of the tasks of each submission.
+    submitted: Vec<std::ops::Range<usize>>,
+    /// Who only holds results, on each host that has one.
+    holders: BTreeMap<HostId, WorkerId>,
+    /// The group of all that comes bit by bit, once there is one.
+    shared_group: Option<GroupId>,
     jumped_us: u64,
     summary: Summary,
     story: &'story mut Option<Vec<String>>,
@@ -150,6 +155,8 @@ impl<'story> Simulation<'story> {
             scenario,
             random,
             submitted: Vec::new(),
+            holders: BTreeMap::new(),
+            shared_group: None,
             jumped_us: 0,
             story,
         }
@@ -161,6 +168,9 @@ impl<'story> Simulation<'story> {
         self.run_until_rest()?;
         while self.release(60)? {
             self.run_until_rest()?;
+        }
+        if let Some(group) = self.shared_group {
+            self.deliver(Event::GroupsReleased { groups: vec![group] })?;
         }
         self.oracle.check_end(&self.scheduler, &self.workers)
     }
@@ -188,7 +198,7 @@ impl<'story> Simulation<'story> {
             return Ok(());
         }
         if self.random.chance(50) {
-            let step = join(&mut self.random, 100);
+            let step = join(&mut self.random, self.scenario.hosts, 100);
             self.step(step)?;
             return Ok(());
         }
@@ -214,10 +224,16 @@ impl<'story> Simulation<'story> {
             Happening::Told(worker, event) => {
                 let arrives =
                     self.workers[worker.index()].is_alive || self.messages_survive[worker.index()];
-                if arrives { self.deliver(event) } else { Ok(()) }
+                if arrives {
+                    return self.deliver(event);
+                }
+                if let Event::TaskFinished { task, attempt, held_by, .. } = event {
+                    self.workers[held_by.index()].forget((task, attempt));
+                }
+                Ok(())
             }
-            Happening::LossNoticed { worker, crashed } => {
-                self.deliver(Event::WorkerLost { worker, crashed })
+            Happening::LossNoticed { worker, crashed, running } => {
+                self.deliver(Event::WorkerLost { worker, crashed, running })
             }
             Happening::Ordered(worker, order) => self.obey(worker, &order),
             Happening::CopyAsked(transfer) => {
@@ -233,12 +249,15 @@ impl<'story> Simulation<'story> {
 
     fn step(&mut self, step: Step) -> Checked {
         match step {
-            Step::Join { threads, window, latency_us } => {
-                let worker = WorkerId(self.workers.len() as u32);
-                self.workers.push(ModelWorker::new(worker, threads as usize));
+            Step::Join { host, threads, window, latency_us } => {
+                let (worker, host) = (WorkerId(self.workers.len() as u32), HostId(host));
+                self.workers.push(ModelWorker::new(worker, host, threads as usize));
+                if threads == 0 {
+                    self.holders.insert(host, worker);
+                }
                 self.messages_survive.push(true);
                 self.calendar.set_latency(worker, latency_us);
-                self.deliver(Event::WorkerJoined { worker, threads, window })
+                self.deliver(Event::WorkerJoined { worker, host, threads, window })
             }
             Step::Kill { crashed, notice_us, messages_survive } => {
                 self.kill(crashed, notice_us, messages_survive);
@@ -246,6 +265,18 @@ impl<'story> Simulation<'story> {
             }
             Step::Submit { graph } => self.submit(graph),
             Step::Release { percent } => self.release(percent).map(drop),
+            Step::Cancel { percent } => {
+                let Some(tasks) = self.some_wanted(percent) else { return Ok(()) };
+                self.summary.other_faults += 1;
+                self.deliver(Event::TasksCancelled { tasks })
+            }
+            Step::Retry => {
+                self.oracle.note_failures(&self.scheduler);
+                let mut tasks = self.oracle.wanted_tasks(0..self.oracle.submitted());
+                tasks.retain(|&task| self.scheduler.state_of(task) == TaskState::Erred);
+                tasks.retain(|_| self.random.chance(50));
+                self.deliver(Event::TasksRetried { tasks })
+            }
             Step::Jump { by_us } => {
                 self.jumped_us += by_us;
                 self.summary.other_faults += 1;
@@ -262,44 +293,75 @@ impl<'story> Simulation<'story> {
         if alive.is_empty() {
             return;
         }
-        let victim = alive[self.random.index(alive.len())];
+        let mut victim = alive[self.random.index(alive.len())];
+        if self.workers[victim].threads == 0 {
+            // Who only holds results lives longer.
+            victim = alive[self.random.index(alive.len())];
+        }
         self.workers[victim].is_alive = false;
         self.messages_survive[victim] = messages_survive;
         self.summary.deaths += 1;
         let worker = WorkerId(victim as u32);
         self.tell(|| format!("{worker} dies"));
-        self.calendar.after(notice_us, Happening::LossNoticed { worker, crashed });
+        let running = self.workers[victim].running_tasks().collect();
+        self.calendar.after(notice_us, Happening::LossNoticed { worker, crashed, running });
     }
 
     fn submit(&mut self, graph: usize) -> Checked {
-        let base = self.scheduler.next_task_id().0;
+        let known = self.some_remembered(self.scenario.graphs[graph].external_places());
         let graph = &self.scenario.graphs[graph];
-        self.oracle.add(graph, base);
-        self.submitted.push(base..base + graph.len() as u32);
+        let mut submission = graph.reading(&known);
+        if graph.len() <= 6 {
+            let next = self.scheduler.next_group_id();
+            let group = *self.shared_group.get_or_insert(next);
+            submission.shared_groups = vec![group; 4];
+        }
+        let base = self.scheduler.place_for(graph.len()).0;
+        self.oracle.add(graph, &submission, base);
+        self.submitted.push(self.oracle.submitted() - graph.len()..self.oracle.submitted());
         self.summary.tasks += graph.len();
-        let submission = Box::new(graph.submission.clone());
-        self.deliver(Event::GraphSubmitted(submission))
+        self.deliver(Event::GraphSubmitted(Box::new(submission)))
+    }
+
+    /// Some tasks that a client may still know.
+    fn some_remembered(&mut self, most: usize) -> Vec<TaskId> {
+        if most == 0 {
+            return Vec::new();
+        }
+        let mut tasks = self.oracle.remembered();
+        if self.random.chance(70) {
+            tasks.retain(|&task| self.oracle.model(task).is_wanted);
+        }
+        self.random.shuffle(&mut tasks);
+        tasks.truncate(most);
+        tasks
     }
 
     /// Lets go of a part of what is wanted of some submission; `false` if nothing is wanted.
     fn release(&mut self, percent: u64) -> Result<bool, Broken> {
+        let Some(tasks) = self.some_wanted(percent) else { return Ok(false) };
+        if tasks.iter().any(|&task| !self.oracle.is_reported(task)) {
+            self.summary.other_faults += 1;
+        }
+        self.deliver(Event::TasksReleased { tasks })?;
+        Ok(true)
+    }
+
+    /// A part of what is wanted of some submission, if anything is wanted.
+    fn some_wanted(&mut self, percent: u64) -> Option<Vec<TaskId>> {
         let mut wanted: Vec<Vec<TaskId>> = Vec::new();
         for tasks in &self.submitted {
             wanted.push(self.oracle.wanted_tasks(tasks.clone()));
         }
         wanted.retain(|tasks| !tasks.is_empty());
         if wanted.is_empty() {
-            return Ok(false);
+            return None;
         }
         let mut tasks = wanted.swap_remove(self.random.index(wanted.len()));
         self.random.shuffle(&mut tasks);
         let count = (tasks.len() as u64 * percent).div_ceil(100);
         tasks.truncate(count as usize);
-        if tasks.iter().any(|&task| !self.oracle.is_reported(task)) {
-            self.summary.other_faults += 1;
-        }
-        self.deliver(Event::TasksReleased { tasks })?;
-        Ok(true)
+        Some(tasks)
     }
 
     // ---- The scheduler ----
@@ -373,9 +435,10 @@ impl<'story> Simulation<'story> {
         let stops = self.random.chance(self.scenario.stops_percent);
         let mut effects = Vec::new();
         let is_run = if let Action::Run { task, .. } = *order { Some(task) } else { None };
-        let inputs =
-            is_run.map_or(&[][..], |task| self.oracle.tasks[task.index()].inputs.as_slice());
-        self.workers[worker.index()].obey(order, inputs, stops, &mut effects);
+        let (serial, inputs) = is_run.map_or((0, &[][..]), |task| {
+            (self.oracle.serial(task), self.oracle.model(task).inputs.as_slice())
+        });
+        self.workers[worker.index()].obey(order, serial, inputs, stops, &mut effects);
         if is_run.is_some() {
             for effect in &effects {
                 if let Effect::Tell(event) = effect {
@@ -404,7 +467,7 @@ impl<'story> Simulation<'story> {
                 Effect::Start(version) => {
                     self.tell(|| format!("{worker} starts {version:?}"));
                     check_start(version, worker, &self.workers)?;
-                    let duration_us = self.oracle.tasks[version.0.index()].duration_us;
+                    let duration_us = self.oracle.model(version.0).duration_us;
                     self.calendar.after(duration_us, Happening::TaskEnds(worker, version));
                 }
             }
@@ -443,12 +506,22 @@ impl<'story> Simulation<'story> {
         self.carry_out(transfer.to, effects)
     }
 
+    /// Who keeps what a worker has made.
+    fn keeper(&mut self, worker: WorkerId) -> WorkerId {
+        let holder = self.holders.get(&self.workers[worker.index()].host).copied();
+        let alive = holder.filter(|holder| self.workers[holder.index()].is_alive);
+        match alive {
+            Some(holder) if self.random.chance(self.scenario.stored_percent) => holder,
+            _ => worker,
+        }
+    }
+
     fn task_ends(&mut self, worker: WorkerId, version: Version) -> Checked {
         let here = &mut self.workers[worker.index()];
         // It may have been stopped, and its worker may be dead.
         let Some(value) = here.end(version).filter(|_| here.is_alive) else { return Ok(()) };
         let (task, attempt) = version;
-        let model = &mut self.oracle.tasks[task.index()];
+        let model = self.oracle.model_mut(task);
         let raises = match model.behaviour {
             Behaviour::Returns => false,
             Behaviour::Raises => true,
@@ -461,9 +534,10 @@ impl<'story> Simulation<'story> {
         } else {
             let nbytes = model.nbytes;
             let duration = Duration::from_micros(model.duration_us);
-            here.keep(version, value);
             self.oracle.check_value(version, value, worker)?;
-            Event::TaskFinished { worker, task, attempt, nbytes, duration }
+            let held_by = self.keeper(worker);
+            self.workers[held_by.index()].keep(version, value);
+            Event::TaskFinished { worker, task, attempt, nbytes, duration, held_by }
         };
         let mut effects = vec![Effect::Tell(event)];
         self.workers[worker.index()].go_on(&mut effects);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use oxidask_protocol::{Attempt, TaskId, WorkerId};
+use oxidask_protocol::{Attempt, HostId, TaskId, WorkerId};
 use oxidask_scheduler::{Action, Event};
 
 use crate::random::mix;
@@ -37,6 +37,7 @@ enum Copying {
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) version: Version,
+    serial: usize,
     pub(crate) inputs: Vec<Version>,
 }
 
@@ -50,6 +51,7 @@ struct Running {
 #[derive(Debug)]
 pub(crate) struct ModelWorker {
     pub(crate) id: WorkerId,
+    pub(crate) host: HostId,
     pub(crate) is_alive: bool,
     pub(crate) threads: usize,
     held: BTreeMap<Version, u64>,
@@ -59,14 +61,15 @@ pub(crate) struct ModelWorker {
 }
 
 /// What a task returns for these inputs.
-pub(crate) fn value_of(task: TaskId, inputs: impl Iterator<Item = u64>) -> u64 {
-    inputs.fold(mix(u64::from(task.0) + 1), |value, input| mix(value ^ input.rotate_left(17)))
+pub(crate) fn value_of(serial: usize, inputs: impl Iterator<Item = u64>) -> u64 {
+    inputs.fold(mix(serial as u64 + 1), |value, input| mix(value ^ input.rotate_left(17)))
 }
 
 impl ModelWorker {
-    pub(crate) fn new(id: WorkerId, threads: usize) -> Self {
+    pub(crate) fn new(id: WorkerId, host: HostId, threads: usize) -> Self {
         Self {
             id,
+            host,
             is_alive: true,
             threads,
             held: BTreeMap::new(),
@@ -97,11 +100,12 @@ impl ModelWorker {
         self.waiting.is_empty() && self.running.is_empty() && !copies
     }
 
-    /// Carries out an order of the scheduler. `inputs` are those of the task to run; `stops` says
-    /// whether a task that is cancelled while it runs can be stopped.
+    /// Carries out an order of the scheduler. `serial` and `inputs` are those of the task to run;
+    /// `stops` says whether a task that is cancelled while it runs can be stopped.
     pub(crate) fn obey(
         &mut self,
         order: &Action,
+        serial: usize,
         inputs: &[TaskId],
         stops: bool,
         effects: &mut Vec<Effect>,
@@ -115,7 +119,9 @@ impl ModelWorker {
                     effects.push(Effect::Ask(Transfer { version, from, to }));
                 }
             }
-            Action::Run { task, attempt, .. } => self.take((task, attempt), inputs, effects),
+            Action::Run { task, attempt, .. } => {
+                self.take((task, attempt), serial, inputs, effects);
+            }
             Action::Retract { task, attempt, .. } => self.give_back((task, attempt), effects),
             Action::Cancel { task, attempt, .. } => {
                 self.give_back((task, attempt), effects);
@@ -133,7 +139,13 @@ impl ModelWorker {
     }
 
     /// Accepts a task; each of its inputs is the newest version that is here or on its way.
-    fn take(&mut self, version: Version, inputs: &[TaskId], effects: &mut Vec<Effect>) {
+    fn take(
+        &mut self,
+        version: Version,
+        serial: usize,
+        inputs: &[TaskId],
+        effects: &mut Vec<Effect>,
+    ) {
         let mut found = Vec::with_capacity(inputs.len());
         for &input in inputs {
             let versions = (input, Attempt(0))..=(input, Attempt(u32::MAX));
@@ -154,7 +166,7 @@ impl ModelWorker {
                 }
             }
         }
-        self.waiting.push(Waiting { version, inputs: found });
+        self.waiting.push(Waiting { version, serial, inputs: found });
     }
 
     fn give_back(&mut self, version: Version, effects: &mut Vec<Effect>) {
@@ -180,8 +192,8 @@ impl ModelWorker {
             let is_ready =
                 |given: &Waiting| given.inputs.iter().all(|input| self.held.contains_key(input));
             let Some(place) = self.waiting.iter().position(is_ready) else { return };
-            let Waiting { version, inputs } = self.waiting.remove(place);
-            let value = value_of(version.0, inputs.iter().map(|input| self.held[input]));
+            let Waiting { version, serial, inputs } = self.waiting.remove(place);
+            let value = value_of(serial, inputs.iter().map(|input| self.held[input]));
             self.running.push(Running { version, value });
             effects.push(Effect::Start(version));
         }
@@ -211,6 +223,11 @@ impl ModelWorker {
     pub(crate) fn end(&mut self, version: Version) -> Option<u64> {
         let place = self.running.iter().position(|running| running.version == version)?;
         Some(self.running.swap_remove(place).value)
+    }
+
+    /// Forgets a result whose maker died before it could tell of it.
+    pub(crate) fn forget(&mut self, version: Version) {
+        self.held.remove(&version);
     }
 
     /// Keeps what a task returned.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use oxidask_observe::Progress;
-use oxidask_protocol::{Attempt, Record, RecordBody, SpanKind, TaskId, WorkerId};
+use oxidask_protocol::{Attempt, HostId, Record, RecordBody, SpanKind, TaskId, WorkerId};
 use oxidask_scheduler::{
     Action, Event, Outbox, Outcome as End, SchedulerState, Settings, Submission,
 };
@@ -145,7 +145,7 @@ impl<T: Tasks> Run<T> {
         };
         let begun = Instant::now();
         inner.handle(
-            Event::WorkerJoined { worker: HERE, threads, window: threads },
+            Event::WorkerJoined { worker: HERE, host: HostId(0), threads, window: threads },
             Duration::ZERO,
             None,
         );
@@ -236,7 +236,9 @@ impl<T: Tasks> Run<T> {
         }
         let (worker, attempt) = (HERE, assigned.attempt);
         let event = match outcome {
-            Outcome::Finished => Event::TaskFinished { worker, task, attempt, nbytes: 0, duration },
+            Outcome::Finished => {
+                Event::TaskFinished { worker, task, attempt, nbytes: 0, duration, held_by: HERE }
+            }
             Outcome::Failed => Event::TaskErred { worker, task, attempt },
         };
         let was_running = inner.state == RunState::Running;

@@ -2,7 +2,7 @@
 
 use oxidask_protocol::{Attempt, Cause, TaskId, TaskState, WorkerId};
 
-use super::{Retraction, SchedulerState, urgency};
+use super::{Retraction, SchedulerState};
 use crate::planted::Bug;
 use crate::tasks::{NOWHERE, flag};
 use crate::{Action, Outbox};
@@ -22,8 +22,7 @@ impl SchedulerState {
         let ended = if is_current {
             let entry = self.workers.alive_mut(worker);
             if entry.prefetches() {
-                let urgency = urgency(&self.submissions, &self.tasks, task);
-                entry.given.remove(&(urgency, task));
+                entry.strike_given(self.tasks.urgency(task), task);
             }
             // So that `stop` knows that there is nothing to stop.
             self.tasks.worker[task.index()] = NOWHERE;
@@ -31,8 +30,7 @@ impl SchedulerState {
         } else if self.tasks.has(task, flag::GHOST)
             && self.ghosts.get(&task) == Some(&(worker, attempt))
         {
-            self.ghosts.remove(&task);
-            self.tasks.clear(task, flag::GHOST);
+            self.remove_ghost(task);
             Ended::Cancelled
         } else {
             return None;
@@ -44,6 +42,15 @@ impl SchedulerState {
         Some(ended)
     }
 
+    /// The cancelled attempt of a task holds no slot any more.
+    pub(super) fn remove_ghost(&mut self, task: TaskId) {
+        self.ghosts.remove(&task);
+        self.tasks.clear(task, flag::GHOST);
+        if !self.planted.has(Bug::IdsAreUsedTooEarly) {
+            self.tasks.unpin(task);
+        }
+    }
+
     pub(super) fn end_retraction(&mut self, task: TaskId) {
         if self.tasks.has(task, flag::RETRACTING) {
             self.tasks.clear(task, flag::RETRACTING);
@@ -51,9 +58,11 @@ impl SchedulerState {
                 self.retracting.remove(&task).expect("a task marked RETRACTING is listed");
             if let Some(entry) = self.workers.get_mut(from) {
                 entry.asked_back -= 1;
+                self.workers.load_changed(from);
             }
             if let Some(entry) = self.workers.get_mut(to) {
                 entry.expected -= 1;
+                self.workers.load_changed(to);
                 self.open_workers.push(to);
             }
         }
@@ -81,7 +90,7 @@ impl SchedulerState {
                         if self
                             .workers
                             .get(thief)
-                            .is_some_and(crate::workers::Worker::has_free_slot) =>
+                            .is_some_and(crate::workers::Worker::has_free_thread) =>
                     {
                         self.queue_at(thief, task, Cause::Retracted, outbox);
                     }
@@ -110,7 +119,9 @@ impl SchedulerState {
         outbox: &mut Outbox,
     ) {
         let Some(was) = self.end_attempt(worker, task, attempt) else { return };
-        if self.tasks.state(input) == TaskState::Memory
+        // The inputs of a forgotten task may be forgotten too, and their ids be those of others.
+        if self.tasks.state(task) != TaskState::Forgotten
+            && self.tasks.state(input) == TaskState::Memory
             && self.workers.get(from).is_some()
             && self.holds(from, input)
         {
@@ -152,12 +163,15 @@ impl SchedulerState {
         }
         let entry = self.workers.alive_mut(worker);
         if entry.prefetches() {
-            let urgency = urgency(&self.submissions, &self.tasks, task);
-            entry.given.remove(&(urgency, task));
+            entry.strike_given(self.tasks.urgency(task), task);
+            self.workers.load_changed(worker);
         }
         let attempt = self.tasks.attempt(task);
         self.ghosts.insert(task, (worker, attempt));
         self.tasks.set(task, flag::GHOST);
+        if !self.planted.has(Bug::IdsAreUsedTooEarly) {
+            self.tasks.pin(task);
+        }
         self.tasks.attempt[task.index()] += 1;
         self.tasks.worker[task.index()] = NOWHERE;
         outbox.actions.push(Action::Cancel { worker, task, attempt });

@@ -2,8 +2,10 @@
 
 use oxidask_protocol::{Cause, TaskId, TaskState, WorkerId};
 
-use super::{Retraction, SchedulerState, urgency};
+use super::{Retraction, SchedulerState};
+use crate::planted::Bug;
 use crate::tasks::{NOWHERE, flag};
+use crate::workers::UNKNOWN_NS;
 use crate::{Action, Outbox};
 
 /// A task with more inputs than this does not draw them all to one worker.
@@ -26,53 +28,68 @@ impl SchedulerState {
                     break;
                 }
             }
-            if self.workers.len() > 1 {
-                self.share_out(outbox);
-            }
             // A task from the common queue may have drawn others into the queue of its worker.
             if self.open_workers.is_empty() {
-                return;
+                break;
             }
+        }
+        if self.workers.runners() > 1 {
+            self.share_out(outbox);
         }
     }
 
     /// Gives a worker the most urgent task that it may run; `false` if it has no slot or none
     /// waits.
-    pub(super) fn fill_slot(&mut self, worker: WorkerId, outbox: &mut Outbox) -> bool {
+    fn fill_slot(&mut self, worker: WorkerId, outbox: &mut Outbox) -> bool {
         let Some(entry) = self.workers.get(worker) else { return false };
-        if !entry.has_free_slot() {
+        let has_free_thread = entry.has_free_thread();
+        if !has_free_thread && entry.occupied >= entry.window {
             return false;
         }
         let own = entry.queue.first().copied();
-        let common = self
-            .common_queue
-            .first_key_value()
-            .map(|(&key, queue)| (key, queue.ranks.first().expect("an empty queue is removed")));
-        let task = match (own, common) {
+        let common = self.first_in_common_queue();
+        let (task, is_own) = match (own, common) {
             (None, None) => return false,
-            (Some((own, task)), common) if common.is_none_or(|common| own < common) => {
-                self.workers.alive_mut(worker).queue.pop_first();
-                task
-            }
-            (_, Some(common)) => {
-                let task = self.take_from_common_queue(common);
-                if self.workers.len() > 1 {
-                    self.draw_siblings(worker, task, outbox);
-                }
-                task
-            }
+            (Some((own, task)), common) if common.is_none_or(|common| own < common) => (task, true),
+            (_, Some(common)) => (self.task_in_common_queue(common), false),
             (Some(_), None) => unreachable!("covered by the guard above"),
         };
+        if !has_free_thread {
+            let gives_anything = self.planted.has(Bug::AnythingIsGivenAhead);
+            let may = entry.may_be_given_ahead(self.expected_ns(task), self.give_ahead_ns());
+            if !may && !gives_anything {
+                return false;
+            }
+        }
+        if is_own {
+            self.workers.alive_mut(worker).queue.pop_first();
+        } else {
+            self.take_from_common_queue(self.tasks.urgency(task));
+            if self.workers.runners() > 1 {
+                self.draw_siblings(worker, task, outbox);
+            }
+        }
         self.give(worker, task, outbox);
         true
     }
 
+    pub(crate) fn give_ahead_ns(&self) -> u64 {
+        self.settings.give_ahead.as_nanos() as u64
+    }
+
+    /// How long a task is taken to last.
+    fn expected_ns(&self, task: TaskId) -> u32 {
+        let group = &self.groups[self.tasks.group[task.index()].index()];
+        group.mean_duration.map_or(UNKNOWN_NS, |seconds| (seconds * 1e9) as u32)
+    }
+
     /// Queues the tasks that are read together with `task` at the worker that got `task`.
     pub(super) fn draw_siblings(&mut self, worker: WorkerId, task: TaskId, outbox: &mut Outbox) {
-        if self.tasks.dependent_count(task) == 0 {
+        let mut readers = self.tasks.dependents(task);
+        let Some(reader) = self.tasks.next_dependent(&mut readers) else { return };
+        if self.tasks.state(reader) != TaskState::Waiting {
             return;
         }
-        let reader = self.tasks.dependent(task, 0);
         let siblings = self.tasks.dependency_count(reader);
         if siblings > SIBLINGS_DRAWN {
             return;
@@ -83,7 +100,7 @@ impl SchedulerState {
                 && self.tasks.state(sibling) == TaskState::Queued
                 && self.tasks.worker[sibling.index()] == NOWHERE
             {
-                let urgency = urgency(&self.submissions, &self.tasks, sibling);
+                let urgency = self.tasks.urgency(sibling);
                 self.take_from_common_queue(urgency);
                 self.queue_at(worker, sibling, Cause::SlotFree, outbox);
             }
@@ -93,21 +110,22 @@ impl SchedulerState {
     pub(super) fn give(&mut self, worker: WorkerId, task: TaskId, outbox: &mut Outbox) {
         self.tasks.worker[task.index()] = worker;
         self.transition(task, TaskState::Processing, Cause::SlotFree, outbox);
+        let prefetches = self.workers.alive(worker).prefetches();
+        let note = prefetches.then(|| (self.tasks.urgency(task), self.expected_ns(task)));
         let entry = self.workers.alive_mut(worker);
         entry.occupied += 1;
-        if entry.prefetches() {
-            let urgency = urgency(&self.submissions, &self.tasks, task);
-            entry.given.insert((urgency, task));
+        if let Some((urgency, expected_ns)) = note {
+            entry.note_given(urgency, task, expected_ns);
         }
         self.workers.load_changed(worker);
-        if self.workers.single().is_none() {
+        if !self.workers.is_alone() {
             for place in 0..self.tasks.dependency_count(task) {
                 let input = self.tasks.dependency(task, place);
                 if !self.holds(worker, input) {
                     outbox.actions.push(Action::Fetch {
                         task: input,
                         attempt: self.tasks.attempt(input),
-                        from: self.tasks.worker[input.index()],
+                        from: self.source_of(input, worker),
                         to: worker,
                     });
                 }
@@ -118,35 +136,26 @@ impl SchedulerState {
 
     /// Gives idle workers what waits elsewhere: first from queues, then by asking workers for tasks
     /// that they have not started.
-    pub(super) fn share_out(&mut self, outbox: &mut Outbox) {
-        while let (Some(idle), Some(busy)) =
-            (self.workers.least_loaded(), self.workers.most_loaded())
+    fn share_out(&mut self, outbox: &mut Outbox) {
+        while let (Some(idle), Some(busy)) = (self.workers.starving(), self.workers.most_surplus())
         {
-            if idle == busy
-                || !self.workers.get(idle).is_some_and(crate::workers::Worker::is_starving)
-            {
-                return;
-            }
             let entry = self.workers.alive_mut(busy);
             if let Some((_, task)) = entry.queue.pop_last() {
                 self.workers.load_changed(busy);
                 self.give(idle, task, outbox);
                 continue;
             }
-            if entry.occupied <= entry.threads + entry.asked_back {
-                return;
-            }
             let flags = &self.tasks.flags;
-            let candidate = entry.given.iter().rev().map(|&(_, task)| task);
-            let Some(task) =
-                candidate.into_iter().find(|task| flags[task.index()] & flag::RETRACTING == 0)
-            else {
+            let mut given = entry.given.keys().rev().map(|&(_, task)| task);
+            let Some(task) = given.find(|task| flags[task.index()] & flag::RETRACTING == 0) else {
                 return;
             };
             entry.asked_back += 1;
             self.tasks.set(task, flag::RETRACTING);
             self.retracting.insert(task, Retraction { from: busy, to: idle });
             self.workers.alive_mut(idle).expected += 1;
+            self.workers.load_changed(busy);
+            self.workers.load_changed(idle);
             outbox.actions.push(Action::Retract {
                 worker: busy,
                 task,

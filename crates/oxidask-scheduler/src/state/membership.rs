@@ -1,6 +1,6 @@
 //! Workers that come and go.
 
-use oxidask_protocol::{Cause, RecordBody, TaskId, TaskState, WorkerId};
+use oxidask_protocol::{Cause, HostId, RecordBody, TaskId, TaskState, WorkerId};
 
 use super::SchedulerState;
 use crate::planted::Bug;
@@ -11,11 +11,15 @@ impl SchedulerState {
     pub(super) fn worker_joined(
         &mut self,
         worker: WorkerId,
+        host: HostId,
         threads: u32,
         window: u32,
         outbox: &mut Outbox,
     ) {
-        self.workers.insert(worker, threads, window);
+        self.workers.insert(worker, host, threads, window);
+        if threads == 0 {
+            return;
+        }
         self.record(RecordBody::Worker { worker, threads }, outbox);
         self.open_workers.push(worker);
         if self.planted.has(Bug::JoiningWorkerGetsNoOldWork) {
@@ -26,11 +30,17 @@ impl SchedulerState {
         }
     }
 
-    pub(super) fn worker_lost(&mut self, worker: WorkerId, crashed: bool, outbox: &mut Outbox) {
-        if self.workers.remove(worker).is_none() {
-            return;
+    /// A worker is gone; one of the suspects may have killed it.
+    pub(super) fn worker_lost(
+        &mut self,
+        worker: WorkerId,
+        suspects: &[TaskId],
+        outbox: &mut Outbox,
+    ) {
+        let Some(gone) = self.workers.remove(worker) else { return };
+        if gone.threads > 0 {
+            self.record(RecordBody::Worker { worker, threads: 0 }, outbox);
         }
-        self.record(RecordBody::Worker { worker, threads: 0 }, outbox);
         let (mut interrupted, mut lost) = (Vec::new(), Vec::new());
         if !self.planted.has(Bug::LostWorkerKeepsItsReplicas) {
             self.remove_copies_at(worker);
@@ -51,10 +61,12 @@ impl SchedulerState {
             self.end_retraction(task);
             if self.tasks.state(task) == TaskState::Processing {
                 self.tasks.attempt[task.index()] += 1;
-                let times = self.crashes.entry(task).or_default();
-                *times += u32::from(crashed);
-                if *times > self.settings.allowed_failures {
-                    given_up.push((task, *times));
+                if suspects.contains(&task) || self.planted.has(Bug::InnocentsAreBlamed) {
+                    let times = self.crashes.entry(task).or_default();
+                    *times += 1;
+                    if *times > self.settings.allowed_failures {
+                        given_up.push((task, *times));
+                    }
                 }
             }
             self.tasks.worker[task.index()] = NOWHERE;
@@ -68,8 +80,7 @@ impl SchedulerState {
             .collect();
         for &task in &freed {
             self.end_retraction(task);
-            self.ghosts.remove(&task);
-            self.tasks.clear(task, flag::GHOST);
+            self.remove_ghost(task);
         }
         self.results_were_lost(&lost, Cause::WorkerLost, outbox);
         for (task, times) in given_up {
@@ -78,7 +89,7 @@ impl SchedulerState {
         for task in interrupted.into_iter().chain(freed) {
             self.go_on_without_ghost(task, outbox);
         }
-        if self.workers.is_empty() {
+        if self.workers.runners() == 0 {
             self.park_common_queue(outbox);
         }
     }
@@ -97,9 +108,8 @@ impl SchedulerState {
 
     /// Without workers there is no queue: what waited for a slot anywhere has no worker now.
     pub(super) fn park_common_queue(&mut self, outbox: &mut Outbox) {
-        while let Some((&key, queue)) = self.common_queue.first_key_value() {
-            let rank = queue.ranks.first().expect("an empty queue is removed");
-            let task = self.take_from_common_queue((key, rank));
+        while let Some(urgency) = self.first_in_common_queue() {
+            let task = self.take_from_common_queue(urgency);
             self.no_worker.insert(task, self.now);
             self.transition(task, TaskState::NoWorker, Cause::WorkerLost, outbox);
         }

@@ -28,8 +28,8 @@ use oxidask_protocol::{Attempt, Cause, GroupId, Record, RecordBody, TaskId, Task
 use crate::planted::Planted;
 use crate::queue::RankSet;
 use crate::tasks::{Tasks, flag};
-use crate::workers::{Urgency, Workers};
-use crate::{Event, Failure, Outbox};
+use crate::workers::Workers;
+use crate::{Event, Failure, Outbox, Outcome};
 
 /// What can be set.
 #[derive(Clone, Copy, Debug)]
@@ -40,11 +40,19 @@ pub struct Settings {
     pub no_worker_timeout: Duration,
     /// Bytes a second between workers, for weighing a transfer against waiting.
     pub bandwidth: f64,
+    /// A worker is given more tasks than it has threads while those that it has are expected to be
+    /// done within this time; only tasks that are known to be shorter.
+    pub give_ahead: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { allowed_failures: 3, no_worker_timeout: Duration::from_secs(300), bandwidth: 1e9 }
+        Self {
+            allowed_failures: 3,
+            no_worker_timeout: Duration::from_secs(300),
+            bandwidth: 1e9,
+            give_ahead: Duration::from_millis(2),
+        }
     }
 }
 
@@ -54,9 +62,10 @@ pub struct SchedulerState {
     pub(crate) tasks: Tasks,
     pub(crate) workers: Workers,
     settings: Settings,
-    pub(crate) submissions: Vec<SubmissionInfo>,
+    /// Submissions so far.
+    sequence: u64,
     /// Tasks without inputs that wait for a slot anywhere.
-    pub(crate) common_queue: BTreeMap<u64, CommonQueue>,
+    pub(crate) common_queue: BTreeMap<(u32, u64), CommonQueue>,
     /// Tasks that no living worker may run, since when.
     pub(crate) no_worker: BTreeMap<TaskId, Duration>,
     /// Holders beside the first, for results that have several.
@@ -65,12 +74,13 @@ pub struct SchedulerState {
     pub(crate) ghosts: BTreeMap<TaskId, (WorkerId, Attempt)>,
     /// Tasks that were asked back.
     pub(crate) retracting: BTreeMap<TaskId, Retraction>,
-    /// The task that is to blame for an erred one, if that is another one.
-    pub(crate) blame: BTreeMap<TaskId, TaskId>,
-    pub(crate) failures: BTreeMap<TaskId, Failure>,
+    /// Why each erred task failed.
+    pub(crate) errors: BTreeMap<TaskId, Blame>,
     pub(crate) retries_left: BTreeMap<TaskId, u32>,
     pub(crate) crashes: BTreeMap<TaskId, u32>,
     pub(crate) groups: Vec<Group>,
+    /// Groups that are not used.
+    pub(crate) free_groups: BTreeSet<GroupId>,
     /// Workers that may take tasks since the last look.
     open_workers: Vec<WorkerId>,
     now: Duration,
@@ -84,10 +94,17 @@ pub(crate) struct Retraction {
     pub(crate) to: WorkerId,
 }
 
-#[derive(Debug)]
-pub(crate) struct SubmissionInfo {
-    priority_key: u64,
-    by_rank: Vec<u32>,
+/// Why a task failed: which one failed first, and of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Blame {
+    pub(crate) culprit: TaskId,
+    failure: Failure,
+}
+
+impl Blame {
+    fn outcome(self) -> Outcome {
+        Outcome::Erred { blame: self.culprit, failure: self.failure }
+    }
 }
 
 #[derive(Debug)]
@@ -99,6 +116,10 @@ pub(crate) struct CommonQueue {
 /// What is known of tasks with the same prefix.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
+    /// Tasks whose submission is remembered.
+    pub(crate) tasks: u32,
+    /// Whether it stays without tasks, because clients name it.
+    pub(crate) is_shared: bool,
     pub(crate) counts: [u32; TaskState::ALL.len()],
     finished: u32,
     mean_duration: Option<f64>,
@@ -122,8 +143,9 @@ impl SchedulerState {
     pub fn handle(&mut self, event: Event, now: Duration, outbox: &mut Outbox) {
         self.now = now;
         match event {
-            Event::TaskFinished { worker, task, attempt, nbytes, duration } => {
-                self.task_finished(worker, task, attempt, nbytes, duration, outbox);
+            Event::TaskFinished { worker, task, attempt, nbytes, duration, held_by } => {
+                let end = (worker, task, attempt);
+                self.task_finished(end, nbytes, duration, held_by, outbox);
             }
             Event::TaskErred { worker, task, attempt } => {
                 self.task_erred(worker, task, attempt, outbox);
@@ -138,29 +160,37 @@ impl SchedulerState {
                 self.replica_added(worker, task, attempt, outbox);
             }
             Event::GraphSubmitted(submission) => {
-                self.graph_submitted(&submission, outbox);
+                self.graph_submitted(*submission, outbox);
             }
-            Event::WorkerJoined { worker, threads, window } => {
-                self.worker_joined(worker, threads, window, outbox);
+            Event::WorkerJoined { worker, host, threads, window } => {
+                self.worker_joined(worker, host, threads, window, outbox);
             }
-            Event::WorkerLost { worker, crashed } => self.worker_lost(worker, crashed, outbox),
+            Event::WorkerLost { worker, crashed, running } => {
+                let suspects = if crashed { running } else { Vec::new() };
+                self.worker_lost(worker, &suspects, outbox);
+            }
             Event::TasksReleased { tasks } => self.tasks_released(&tasks, outbox),
+            Event::TasksCancelled { tasks } => self.tasks_cancelled(&tasks, outbox),
+            Event::TasksRetried { tasks } => self.tasks_retried(&tasks, outbox),
+            Event::GroupsReleased { groups } => self.groups_released(&groups),
             Event::TimePassed => self.give_up_on_tasks_without_worker(outbox),
         }
         self.give_out_tasks(outbox);
+        self.recycle();
     }
 
-    /// The id that the first task of the next submission will have; the others follow.
-    pub fn next_task_id(&self) -> TaskId {
-        TaskId(self.tasks.len() as u32)
+    /// The id that the first task of the next submission will have if it has so many; the others
+    /// follow.
+    pub fn place_for(&self, count: usize) -> TaskId {
+        TaskId(self.tasks.place_for(count))
     }
 
-    /// The id that the first group of the next submission will have; the others follow.
+    /// The first of the ids that no group has had so far, for groups that are to be shared.
     pub fn next_group_id(&self) -> GroupId {
         GroupId(self.groups.len() as u32)
     }
 
-    /// Where a task stands.
+    /// Where a task stands. An id that was forgotten may be that of a new task.
     pub fn state_of(&self, task: TaskId) -> TaskState {
         self.tasks.state(task)
     }
@@ -181,13 +211,13 @@ impl SchedulerState {
     }
 
     /// What the task's inputs are.
-    pub fn dependencies_of(&self, task: TaskId) -> &[u32] {
-        self.tasks.dependencies.row(task.0)
+    pub fn dependencies_of(&self, task: TaskId) -> impl Iterator<Item = TaskId> + '_ {
+        (0..self.tasks.dependency_count(task)).map(move |place| self.tasks.dependency(task, place))
     }
 
     /// The task's place in the order of its submission.
     pub fn rank_of(&self, task: TaskId) -> u32 {
-        self.tasks.rank[task.index()]
+        self.tasks.rank(task)
     }
 
     /// The attempt that made the task's result, or that runs now, or that will run next.
@@ -204,11 +234,7 @@ impl SchedulerState {
 
     /// Bytes used for tasks and their edges.
     pub fn nbytes(&self) -> usize {
-        let queues = self
-            .submissions
-            .iter()
-            .map(|info| 4 * info.by_rank.capacity() + info.by_rank.len() / 8);
-        self.tasks.nbytes_used() + queues.sum::<usize>()
+        self.tasks.nbytes_used()
     }
 
     fn transition(&mut self, task: TaskId, to: TaskState, cause: Cause, outbox: &mut Outbox) {
@@ -237,9 +263,4 @@ impl SchedulerState {
     fn record(&self, body: RecordBody, outbox: &mut Outbox) {
         outbox.records.push(Record { at_ns: self.now.as_nanos() as u64, body });
     }
-}
-
-pub(crate) fn urgency(submissions: &[SubmissionInfo], tasks: &Tasks, task: TaskId) -> Urgency {
-    let submission = tasks.submission[task.index()];
-    (submissions[submission as usize].priority_key, tasks.rank[task.index()])
 }

@@ -2,7 +2,7 @@
 
 use oxidask_protocol::{Cause, TaskId, TaskState, WorkerId};
 
-use super::{CommonQueue, SchedulerState, urgency};
+use super::{CommonQueue, SchedulerState};
 use crate::Outbox;
 use crate::planted::Bug;
 use crate::queue::RankSet;
@@ -11,6 +11,8 @@ use crate::workers::Urgency;
 
 /// Inputs looked at when a worker is chosen; more would cost time and change little.
 const INPUTS_WEIGHED: usize = 8;
+/// Seconds until a worker can read a result that its host holds.
+const MAPPING_TIME: f64 = 5e-6;
 /// What a group's tasks are taken to last before one has run.
 const UNKNOWN_DURATION: f64 = 1e-3;
 
@@ -20,7 +22,7 @@ impl SchedulerState {
         if self.tasks.has(task, flag::GHOST) && !self.planted.has(Bug::CancelledAttemptIsIgnored) {
             return;
         }
-        if self.workers.is_empty() {
+        if self.workers.runners() == 0 {
             self.no_worker.insert(task, self.now);
             self.transition(task, TaskState::NoWorker, cause, outbox);
         } else if self.tasks.dependency_count(task) == 0 {
@@ -33,13 +35,15 @@ impl SchedulerState {
 
     pub(super) fn queue_anywhere(&mut self, task: TaskId, cause: Cause, outbox: &mut Outbox) {
         let number = self.tasks.submission[task.index()];
-        let info = &self.submissions[number as usize];
-        let bound = info.by_rank.len();
+        let submission = &self.tasks.submissions[number as usize];
         self.common_queue
-            .entry(info.priority_key)
-            .or_insert_with(|| CommonQueue { submission: number, ranks: RankSet::new(bound) })
+            .entry(submission.queue_key())
+            .or_insert_with(|| CommonQueue {
+                submission: number,
+                ranks: RankSet::new(submission.len()),
+            })
             .ranks
-            .insert(self.tasks.rank[task.index()]);
+            .insert(self.tasks.rank(task));
         self.tasks.worker[task.index()] = NOWHERE;
         self.transition(task, TaskState::Queued, cause, outbox);
     }
@@ -51,7 +55,7 @@ impl SchedulerState {
         cause: Cause,
         outbox: &mut Outbox,
     ) {
-        let urgency = urgency(&self.submissions, &self.tasks, task);
+        let urgency = self.tasks.urgency(task);
         self.workers.alive_mut(worker).queue.insert((urgency, task));
         self.workers.load_changed(worker);
         self.open_workers.push(worker);
@@ -66,7 +70,7 @@ impl SchedulerState {
                 self.no_worker.remove(&task);
             }
             TaskState::Queued => {
-                let urgency = urgency(&self.submissions, &self.tasks, task);
+                let urgency = self.tasks.urgency(task);
                 let worker = self.tasks.worker[task.index()];
                 if worker == NOWHERE {
                     self.take_from_common_queue(urgency);
@@ -80,14 +84,27 @@ impl SchedulerState {
         }
     }
 
+    /// The most urgent task that may run anywhere.
+    pub(super) fn first_in_common_queue(&self) -> Option<Urgency> {
+        let (&(priority, sequence), queue) = self.common_queue.first_key_value()?;
+        let rank = queue.ranks.first().expect("an empty queue is removed");
+        Some(Urgency { priority, sequence, rank })
+    }
+
+    pub(super) fn task_in_common_queue(&self, urgency: Urgency) -> TaskId {
+        let number = self.common_queue[&urgency.queue_key()].submission;
+        self.tasks.submissions[number as usize].task_of_rank(urgency.rank)
+    }
+
     pub(super) fn take_from_common_queue(&mut self, urgency: Urgency) -> TaskId {
-        let queue = self.common_queue.get_mut(&urgency.0).expect("a queued task is in its queue");
-        queue.ranks.remove(urgency.1);
-        let task = self.submissions[queue.submission as usize].by_rank[urgency.1 as usize];
+        let key = urgency.queue_key();
+        let queue = self.common_queue.get_mut(&key).expect("a queued task is in its queue");
+        queue.ranks.remove(urgency.rank);
+        let task = self.tasks.submissions[queue.submission as usize].task_of_rank(urgency.rank);
         if queue.ranks.is_empty() {
-            self.common_queue.remove(&urgency.0);
+            self.common_queue.remove(&key);
         }
-        TaskId(task)
+        task
     }
 
     /// The worker on which a task with inputs starts first, by what is known: one of those that
@@ -100,9 +117,10 @@ impl SchedulerState {
         candidates.extend(self.workers.least_loaded());
         for place in 0..self.tasks.dependency_count(task).min(INPUTS_WEIGHED) {
             let holder = self.tasks.worker[self.tasks.dependency(task, place).index()];
-            if holder != NOWHERE && !candidates.contains(&holder) {
-                candidates.push(holder);
-            }
+            let Some(entry) = self.workers.get(holder) else { continue };
+            let runs = entry.threads > 0;
+            let near = if runs { Some(holder) } else { self.workers.least_loaded_on(entry.host) };
+            candidates.extend(near.filter(|near| !candidates.contains(near)));
         }
         let cost = |&worker: &WorkerId| self.expected_start(worker, task);
         candidates
@@ -118,12 +136,37 @@ impl SchedulerState {
         let duration = group.mean_duration.unwrap_or(UNKNOWN_DURATION);
         let ahead = f64::from(entry.occupied) + entry.queue.len() as f64;
         let rounds = (ahead / f64::from(entry.threads.max(1))).floor();
-        let missing: u64 = (0..self.tasks.dependency_count(task).min(INPUTS_WEIGHED))
-            .map(|place| self.tasks.dependency(task, place))
-            .filter(|&input| !self.holds(worker, input))
-            // A message costs as much as some kilobytes.
-            .map(|input| self.tasks.nbytes[input.index()] + 10_000)
-            .sum();
-        rounds * duration + missing as f64 / self.settings.bandwidth
+        let inputs = (0..self.tasks.dependency_count(task).min(INPUTS_WEIGHED))
+            .map(|place| self.tasks.dependency(task, place));
+        let transfers: f64 = inputs.map(|input| self.transfer_time(input, worker)).sum();
+        rounds * duration + transfers
+    }
+
+    /// Seconds until the worker would have the result of another task.
+    fn transfer_time(&self, input: TaskId, worker: WorkerId) -> f64 {
+        if self.holds(worker, input) {
+            return 0.0;
+        }
+        let host = self.workers.alive(worker).host;
+        if self.holders_of(input).any(|holder| self.workers.alive(holder).host == host) {
+            return MAPPING_TIME;
+        }
+        // A message costs as much as some kilobytes.
+        (self.tasks.nbytes[input.index()] + 10_000) as f64 / self.settings.bandwidth
+    }
+
+    /// Whom a worker gets a result from: rather from its own host, and rather from whoever only
+    /// holds results.
+    pub(super) fn source_of(&self, input: TaskId, worker: WorkerId) -> WorkerId {
+        let first = self.tasks.worker[input.index()];
+        if !self.tasks.has(input, flag::REPLICATED) {
+            return first;
+        }
+        let host = self.workers.alive(worker).host;
+        let preference = |&holder: &WorkerId| {
+            let entry = self.workers.alive(holder);
+            (entry.host != host, entry.threads > 0, holder != first)
+        };
+        self.holders_of(input).min_by_key(preference).expect("the result is in memory")
     }
 }

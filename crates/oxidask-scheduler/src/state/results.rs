@@ -12,36 +12,49 @@ use crate::{Action, Outbox, Outcome};
 impl SchedulerState {
     pub(super) fn task_finished(
         &mut self,
-        worker: WorkerId,
-        task: TaskId,
-        attempt: Attempt,
+        (worker, task, attempt): (WorkerId, TaskId, Attempt),
         nbytes: u64,
         duration: Duration,
+        held_by: WorkerId,
         outbox: &mut Outbox,
     ) {
         let Some(was) = self.end_attempt(worker, task, attempt) else {
+            // Its worker was taken for lost, but not who holds the result.
+            self.drop_at(held_by, task, attempt, outbox);
             return;
         };
+        let holds = self.workers.get(held_by).is_some();
         if was == Ended::Cancelled {
             let state = self.tasks.state(task);
             if !state.is_unfinished() {
-                outbox.actions.push(Action::Drop { worker, task, attempt });
+                self.drop_at(held_by, task, attempt, outbox);
+                return;
+            }
+            if !holds {
+                self.go_on_without_ghost(task, outbox);
                 return;
             }
             // The cancelled attempt returned after all, and the result is needed again: it counts.
             self.unqueue(task);
             self.tasks.attempt[task.index()] = attempt.0;
+        } else if !holds {
+            self.run_again(task, Cause::WorkerLost, outbox);
+            return;
         }
         let group = &mut self.groups[self.tasks.group[task.index()].index()];
         let seconds = duration.as_secs_f64();
         group.mean_duration =
             Some(group.mean_duration.map_or(seconds, |mean| mean + 0.2 * (seconds - mean)));
-        self.tasks.worker[task.index()] = worker;
+        let stored_elsewhere = !self.planted.has(Bug::StoredResultGoesWithItsMaker);
+        self.tasks.worker[task.index()] = if stored_elsewhere { held_by } else { worker };
         self.tasks.nbytes[task.index()] = nbytes;
         self.transition(task, TaskState::Memory, Cause::Finished, outbox);
         self.inputs_were_read(task, outbox);
-        for place in 0..self.tasks.dependent_count(task) {
-            let dependent = self.tasks.dependent(task, place);
+        let mut dependents = self.tasks.dependents(task);
+        if self.planted.has(Bug::LateReadersAreNotTold) {
+            dependents.has_late = false;
+        }
+        while let Some(dependent) = self.tasks.next_dependent(&mut dependents) {
             if self.tasks.state(dependent) == TaskState::Waiting {
                 let missing = &mut self.tasks.missing_inputs[dependent.index()];
                 *missing -= 1;
@@ -55,6 +68,13 @@ impl SchedulerState {
         } else if self.tasks.readers[task.index()] == 0 {
             self.release_if_unneeded(task, outbox);
             self.forget_if_unneeded(task, outbox);
+        }
+    }
+
+    /// Makes a worker that is still there forget a result.
+    fn drop_at(&self, worker: WorkerId, task: TaskId, attempt: Attempt, outbox: &mut Outbox) {
+        if self.workers.get(worker).is_some() {
+            outbox.actions.push(Action::Drop { worker, task, attempt });
         }
     }
 
@@ -155,8 +175,8 @@ impl SchedulerState {
         for &task in lost {
             self.tasks.attempt[task.index()] += 1;
             self.transition(task, TaskState::Released, cause, outbox);
-            for place in 0..self.tasks.dependent_count(task) {
-                let dependent = self.tasks.dependent(task, place);
+            let mut dependents = self.tasks.dependents(task);
+            while let Some(dependent) = self.tasks.next_dependent(&mut dependents) {
                 let state = self.tasks.state(dependent);
                 if !state.is_unfinished() || self.planted.has(Bug::LostInputIsNotAwaited) {
                     continue;
@@ -203,9 +223,8 @@ impl SchedulerState {
             }
         }
         for (task, input) in without_input {
-            let culprit = self.blame.get(&input).copied().unwrap_or(input);
-            let failure = self.failures[&culprit];
-            self.err_from(task, Cause::InputErred, culprit, failure, outbox);
+            let blame = self.errors[&input];
+            self.err_from(task, Cause::InputErred, blame, outbox);
         }
     }
 }

@@ -2,60 +2,126 @@
 
 use oxidask_protocol::{Cause, GroupId, RecordBody, TaskId, TaskState};
 
-use super::{Group, SchedulerState, SubmissionInfo};
+use super::{Group, SchedulerState};
+use crate::planted::Bug;
 use crate::tasks::flag;
-use crate::{Action, Outbox, Submission};
+use crate::{Action, Outbox, Outcome, Submission};
 
 impl SchedulerState {
-    pub(super) fn graph_submitted(&mut self, submission: &Submission, outbox: &mut Outbox) {
-        let number = self.submissions.len() as u32;
-        let groups_from = self.groups.len() as u32;
-        let count = submission.rank.len();
-        let base = self.tasks.append(submission, number, groups_from);
-        let mut by_rank = vec![u32::MAX; count];
-        for (task, &rank) in submission.rank.iter().enumerate() {
-            by_rank[rank as usize] = base + task as u32;
+    pub(super) fn graph_submitted(&mut self, mut submission: Submission, outbox: &mut Outbox) {
+        let count = submission.rank.len() as u32;
+        let groups = self.add_groups(&submission, outbox);
+        let wanted = std::mem::take(&mut submission.wanted);
+        let retries = std::mem::take(&mut submission.retries);
+        let externals = submission.externals.clone();
+        let base = self.tasks.append(submission, self.sequence, &groups);
+        self.sequence += 1;
+        if self.planted.has(Bug::AttemptsBeginAnew) {
+            self.tasks.attempt[base as usize..(base + count) as usize].fill(0);
         }
-        // Larger priorities first, then earlier submissions.
-        let priority_key = (i64::from(i32::MAX) - i64::from(submission.priority)) as u64;
-        let priority_key = priority_key << 31 | u64::from(number);
-        self.submissions.push(SubmissionInfo { priority_key, by_rank });
-        for (&task, &retries) in &submission.retries {
+        for (task, retries) in retries {
             self.retries_left.insert(TaskId(base + task), retries);
         }
-        for &task in &submission.wanted {
+        let (wanted, wanted_externals): (Vec<u32>, Vec<u32>) =
+            wanted.into_iter().partition(|&task| task < count);
+        for task in wanted {
             self.tasks.set(TaskId(base + task), flag::WANTED);
         }
-        self.add_groups(submission, groups_from, outbox);
         // All are needed, so the general walk from the wanted tasks would visit each: do it in a
         // row instead.
-        let range = base..base + count as u32;
-        for task in range.clone() {
-            self.tasks.missing_inputs[task as usize] =
-                self.tasks.dependencies.row(task).len() as u32;
-            self.tasks.readers[task as usize] = self.tasks.dependents.row(task).len() as u32;
-            self.transition(TaskId(task), TaskState::Waiting, Cause::Submitted, outbox);
+        let range = base..base + count;
+        for task in range.clone().map(TaskId) {
+            self.tasks.missing_inputs[task.index()] = self.tasks.dependency_count(task) as u32;
+            self.tasks.readers[task.index()] = self.tasks.unforgotten_dependents[task.index()];
+            self.transition(task, TaskState::Waiting, Cause::Submitted, outbox);
         }
-        for task in range {
-            if self.tasks.missing_inputs[task as usize] == 0 {
-                self.make_ready(TaskId(task), Cause::Submitted, outbox);
+        if !externals.is_empty() {
+            self.read_externals(range.clone(), outbox);
+        }
+        for task in range.map(TaskId) {
+            if self.tasks.state(task) == TaskState::Waiting
+                && self.tasks.missing_inputs[task.index()] == 0
+            {
+                self.make_ready(task, Cause::Submitted, outbox);
             }
+        }
+        for place in wanted_externals {
+            self.want(externals[(place - count) as usize], outbox);
         }
     }
 
-    pub(super) fn add_groups(&mut self, submission: &Submission, from: u32, outbox: &mut Outbox) {
+    /// Tasks that have just been submitted read tasks of earlier submissions, in whatever state
+    /// those are.
+    fn read_externals(&mut self, submitted: std::ops::Range<u32>, outbox: &mut Outbox) {
+        let (mut released, mut erred) = (Vec::new(), Vec::new());
+        for task in submitted.clone().map(TaskId) {
+            for place in 0..self.tasks.dependency_count(task) {
+                let input = self.tasks.dependency(task, place);
+                if submitted.contains(&input.0) {
+                    continue;
+                }
+                self.tasks.readers[input.index()] += 1;
+                match self.tasks.state(input) {
+                    TaskState::Memory => self.tasks.missing_inputs[task.index()] -= 1,
+                    TaskState::Released => released.push(input),
+                    TaskState::Erred => erred.push((task, input)),
+                    _ => {}
+                }
+            }
+        }
+        for input in released {
+            // Who reads it may have failed by now, of what another one needs.
+            if self.tasks.readers[input.index()] > 0 {
+                self.make_again(input, Cause::Submitted, outbox);
+            }
+        }
+        if self.planted.has(Bug::FailedExternalIsAwaited) {
+            return;
+        }
+        for (task, input) in erred {
+            let blame = self.errors[&input];
+            self.err_from(task, Cause::InputErred, blame, outbox);
+        }
+    }
+
+    /// A client wants the result of a task that is known.
+    fn want(&mut self, task: TaskId, outbox: &mut Outbox) {
+        if self.tasks.has(task, flag::WANTED) {
+            return;
+        }
+        self.tasks.set(task, flag::WANTED);
+        self.tasks.clear(task, flag::REPORTED);
+        match self.tasks.state(task) {
+            TaskState::Memory => self.report(task, Outcome::Finished, outbox),
+            TaskState::Erred => self.report(task, self.errors[&task].outcome(), outbox),
+            TaskState::Released => self.make_again(task, Cause::Submitted, outbox),
+            _ => {}
+        }
+    }
+
+    /// The groups of a submission, by their number there; they have grown by its tasks.
+    fn add_groups(&mut self, submission: &Submission, outbox: &mut Outbox) -> Vec<GroupId> {
         let count = submission.groups.iter().max().map_or(0, |&last| last as usize + 1);
         let mut sizes = vec![0; count];
         for &group in &submission.groups {
             sizes[group as usize] += 1;
         }
-        for (group, tasks) in sizes.into_iter().enumerate() {
-            let mut entry = Group::default();
-            entry.counts[TaskState::Released as usize] = tasks;
-            self.groups.push(entry);
-            let group = GroupId(from + group as u32);
-            self.record(RecordBody::Group { group, tasks }, outbox);
+        let groups: Vec<GroupId> = if submission.shared_groups.is_empty() {
+            (0..count).map(|_| self.new_group()).collect()
+        } else {
+            submission.shared_groups.clone()
+        };
+        for &id in &submission.shared_groups {
+            self.share_group(id);
         }
+        for (&id, size) in groups.iter().zip(sizes) {
+            let entry = &mut self.groups[id.index()];
+            entry.tasks += size;
+            entry.counts[TaskState::Released as usize] += size;
+            let tasks = entry.tasks;
+            self.record(RecordBody::Group { group: id, tasks }, outbox);
+        }
+        groups
     }
 
     pub(super) fn tasks_released(&mut self, tasks: &[TaskId], outbox: &mut Outbox) {
@@ -105,16 +171,70 @@ impl SchedulerState {
                 continue;
             }
             self.transition(task, TaskState::Forgotten, Cause::Unneeded, outbox);
-            self.blame.remove(&task);
-            self.failures.remove(&task);
+            self.errors.remove(&task);
             self.crashes.remove(&task);
             self.retries_left.remove(&task);
+            self.tasks.forget(task);
             outbox.actions.push(Action::Forget { task });
             for place in 0..self.tasks.dependency_count(task) {
                 let input = self.tasks.dependency(task, place);
                 self.tasks.unforgotten_dependents[input.index()] -= 1;
                 stack.push(input);
             }
+        }
+    }
+
+    // ---- Groups and ids are used anew ----
+
+    fn new_group(&mut self) -> GroupId {
+        if let Some(id) = self.free_groups.pop_first() {
+            self.groups[id.index()] = Group::default();
+            return id;
+        }
+        self.groups.push(Group::default());
+        GroupId(self.groups.len() as u32 - 1)
+    }
+
+    /// A submission names the group: it stays until clients let go of it.
+    fn share_group(&mut self, id: GroupId) {
+        while self.groups.len() <= id.index() {
+            self.free_groups.insert(GroupId(self.groups.len() as u32));
+            self.groups.push(Group::default());
+        }
+        if self.free_groups.remove(&id) {
+            self.groups[id.index()] = Group::default();
+        }
+        self.groups[id.index()].is_shared = true;
+    }
+
+    /// Clients will not name these groups again.
+    pub(super) fn groups_released(&mut self, groups: &[GroupId]) {
+        for &id in groups {
+            self.groups[id.index()].is_shared = false;
+            if self.groups[id.index()].tasks == 0 {
+                self.free_groups.insert(id);
+            }
+        }
+    }
+
+    /// Takes apart the submissions of which nothing is remembered any more. It is done after all
+    /// else, so that what a walk meets is there until its end.
+    pub(super) fn recycle(&mut self) {
+        while let Some((number, tasks)) = self.tasks.next_unpinned() {
+            for task in tasks.map(TaskId) {
+                let id = self.tasks.group[task.index()];
+                let group = &mut self.groups[id.index()];
+                group.tasks -= 1;
+                group.counts[TaskState::Forgotten as usize] -= 1;
+                group.finished -= u32::from(self.tasks.has(task, flag::FINISHED));
+                if group.tasks == 0
+                    && !group.is_shared
+                    && !self.planted.has(Bug::ForgottenGroupsStay)
+                {
+                    self.free_groups.insert(id);
+                }
+            }
+            self.tasks.take_apart(number);
         }
     }
 }

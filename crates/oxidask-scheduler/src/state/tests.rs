@@ -4,13 +4,14 @@ use oxidask_graph::{Edges, order};
 
 use std::time::Duration;
 
-use oxidask_protocol::{Attempt, TaskId, TaskState, WorkerId};
+use oxidask_protocol::{Attempt, GroupId, HostId, TaskId, TaskState, WorkerId};
 
 use super::{SchedulerState, Settings};
 use crate::{Action, Event, Failure, Outbox, Outcome, Submission};
 
 const ALICE: WorkerId = WorkerId(0);
 const BOB: WorkerId = WorkerId(1);
+const HOST: HostId = HostId(0);
 
 /// A submission of the tasks with these inputs, in the order that the graph crate finds.
 fn submission(rows: &[&[u32]], wanted: &[u32]) -> Submission {
@@ -25,16 +26,62 @@ fn submitted(rows: &[&[u32]], wanted: &[u32]) -> Event {
 }
 
 fn joined(worker: WorkerId) -> Event {
-    Event::WorkerJoined { worker, threads: 1, window: 1 }
+    Event::WorkerJoined { worker, host: HOST, threads: 1, window: 1 }
 }
 
 fn lost(worker: WorkerId) -> Event {
-    Event::WorkerLost { worker, crashed: true }
+    Event::WorkerLost { worker, crashed: true, running: vec![] }
+}
+
+/// The worker has died of one of these tasks.
+fn crashed(worker: WorkerId, running: &[u32]) -> Event {
+    let running = running.iter().copied().map(TaskId).collect();
+    Event::WorkerLost { worker, crashed: true, running }
+}
+
+/// Who only holds results.
+fn holder_joined(worker: WorkerId, host: u32) -> Event {
+    Event::WorkerJoined { worker, host: HostId(host), threads: 0, window: 0 }
+}
+
+/// A submission that reads tasks of earlier ones: numbers behind its own are places in `externals`.
+fn reading(rows: &[&[u32]], externals: &[u32], wanted: &[u32]) -> Event {
+    Event::GraphSubmitted(Box::new(Submission {
+        dependencies: Edges::from_rows(rows),
+        externals: externals.iter().copied().map(TaskId).collect(),
+        rank: (0..rows.len() as u32).collect(),
+        groups: vec![0; rows.len()],
+        wanted: wanted.to_vec(),
+        ..Submission::default()
+    }))
+}
+
+fn released(tasks: &[u32]) -> Event {
+    Event::TasksReleased { tasks: tasks.iter().copied().map(TaskId).collect() }
+}
+
+fn cancelled(tasks: &[u32]) -> Event {
+    Event::TasksCancelled { tasks: tasks.iter().copied().map(TaskId).collect() }
+}
+
+fn retried(tasks: &[u32]) -> Event {
+    Event::TasksRetried { tasks: tasks.iter().copied().map(TaskId).collect() }
+}
+
+fn failed(blame: u32, failure: Failure) -> Outcome {
+    Outcome::Erred { blame: TaskId(blame), failure }
 }
 
 fn finished(worker: WorkerId, task: u32, attempt: u32) -> Event {
     let (task, attempt) = (TaskId(task), Attempt(attempt));
-    Event::TaskFinished { worker, task, attempt, nbytes: 8, duration: Duration::ZERO }
+    Event::TaskFinished {
+        worker,
+        task,
+        attempt,
+        nbytes: 8,
+        duration: Duration::ZERO,
+        held_by: worker,
+    }
 }
 
 fn erred(worker: WorkerId, task: u32, attempt: u32) -> Event {
@@ -141,7 +188,7 @@ fn a_task_with_retries_is_tried_again() {
 }
 
 #[test]
-fn a_report_of_an_old_attempt_changes_nothing() {
+fn a_result_of_an_old_attempt_is_dropped() {
     let actions = actions_after([
         joined(ALICE),
         submitted(&[&[]], &[0]),
@@ -149,13 +196,12 @@ fn a_report_of_an_old_attempt_changes_nothing() {
         lost(ALICE),
         finished(BOB, 0, 0),
     ]);
-    assert_eq!(actions, []);
+    assert_eq!(actions, [drop(BOB, 0, 0)]);
 }
 
 #[test]
 fn a_released_task_is_cancelled_and_keeps_its_slot_until_it_ends() {
-    let released = Event::TasksReleased { tasks: vec![TaskId(0)] };
-    let events = [joined(ALICE), submitted(&[&[], &[]], &[0, 1]), released];
+    let events = [joined(ALICE), submitted(&[&[], &[]], &[0, 1]), released(&[0])];
     let cancel = Action::Cancel { worker: ALICE, task: TaskId(0), attempt: Attempt(0) };
     let forget = Action::Forget { task: TaskId(0) };
     assert_eq!(actions_after(events.clone()), [cancel, forget]);
@@ -167,7 +213,7 @@ fn a_released_task_is_cancelled_and_keeps_its_slot_until_it_ends() {
 fn a_task_that_keeps_killing_workers_is_given_up() {
     let mut events = vec![submitted(&[&[]], &[0])];
     for worker in (0..4).map(WorkerId) {
-        events.extend([joined(worker), lost(worker)]);
+        events.extend([joined(worker), crashed(worker, &[0])]);
     }
     let failure = Failure::WorkersCrashed { times: 4 };
     let outcome = Outcome::Erred { blame: TaskId(0), failure };
@@ -201,17 +247,64 @@ fn a_lost_result_that_cannot_be_made_again_is_reported_as_erred() {
     assert_eq!(outbox.actions, [report(0, outcome)]);
 }
 
+/// A worker that is given up to four tasks, and is known to run those of group 0 within no time.
+fn prefetching(worker: WorkerId) -> [Event; 3] {
+    lasting(worker, Duration::ZERO)
+}
+
+/// A worker that is given up to four tasks, and has run task 0 of group 0 in this time.
+fn lasting(worker: WorkerId, duration: Duration) -> [Event; 3] {
+    let (task, attempt) = (TaskId(0), Attempt(0));
+    let held_by = worker;
+    [
+        Event::WorkerJoined { worker, host: HOST, threads: 1, window: 4 },
+        submitted(&[&[]], &[0]),
+        Event::TaskFinished { worker, task, attempt, nbytes: 8, duration, held_by },
+    ]
+}
+
+/// More tasks of group 0.
+fn alike(rows: &[&[u32]], wanted: &[u32]) -> Event {
+    let shared_groups = vec![GroupId(0)];
+    Event::GraphSubmitted(Box::new(Submission { shared_groups, ..submission(rows, wanted) }))
+}
+
+#[test]
+fn tasks_that_are_known_to_be_short_are_given_ahead() {
+    let more = alike(&[&[], &[], &[], &[], &[]], &[0, 1, 2, 3, 4]);
+    let actions = actions_after(prefetching(ALICE).into_iter().chain([more]));
+    assert_eq!(actions, [1, 2, 3, 4].map(|task| run(ALICE, task, 0)));
+}
+
+#[test]
+fn tasks_that_last_long_are_not_given_ahead() {
+    let more = alike(&[&[], &[]], &[0, 1]);
+    let events = lasting(ALICE, Duration::from_millis(3)).into_iter().chain([more]);
+    assert_eq!(actions_after(events), [run(ALICE, 1, 0)]);
+}
+
+#[test]
+fn no_more_is_given_ahead_than_is_done_in_a_moment() {
+    let more = alike(&[&[], &[], &[], &[]], &[0, 1, 2, 3]);
+    let events = lasting(ALICE, Duration::from_millis(1)).into_iter().chain([more]);
+    // The third would wait for two milliseconds.
+    assert_eq!(actions_after(events), [run(ALICE, 1, 0), run(ALICE, 2, 0)]);
+}
+
+#[test]
+fn tasks_of_unknown_length_are_not_given_ahead_and_nothing_is_given_behind_them() {
+    let unknown = submitted(&[&[], &[]], &[0, 1]);
+    let more = alike(&[&[]], &[0]);
+    let events = prefetching(ALICE).into_iter().chain([unknown]);
+    assert_eq!(actions_after(events.clone()), [run(ALICE, 1, 0)]);
+    assert_eq!(actions_after(events.chain([more])), []);
+}
+
 #[test]
 fn nobody_waits_for_a_cancelled_task_that_was_asked_back_from_a_lost_worker() {
-    let prefetching = Event::WorkerJoined { worker: ALICE, threads: 1, window: 4 };
-    let rows: &[&[u32]] = &[&[], &[], &[]];
-    let state = state_after([
-        prefetching,
-        submitted(rows, &[0, 1, 2]),
-        joined(BOB),
-        Event::TasksReleased { tasks: vec![TaskId(0), TaskId(1), TaskId(2)] },
-        lost(ALICE),
-    ]);
+    let more =
+        [alike(&[&[], &[], &[]], &[0, 1, 2]), joined(BOB), released(&[0, 1, 2, 3]), lost(ALICE)];
+    let state = state_after(prefetching(ALICE).into_iter().chain(more));
     assert_eq!(state.validate_at_rest(), Ok(()));
 }
 
@@ -231,7 +324,7 @@ fn a_lost_result_whose_input_has_failed_meanwhile_fails_too() {
         joined(BOB),
         // Result 1 is lost; its input runs again on Bob, and dies with him for good.
         lost(ALICE),
-        lost(BOB),
+        crashed(BOB, &[0]),
         lost(carol),
     ] {
         outbox.clear();
@@ -244,22 +337,329 @@ fn a_lost_result_whose_input_has_failed_meanwhile_fails_too() {
 }
 
 #[test]
-fn siblings_drawn_to_a_worker_do_not_wait_while_it_has_a_free_slot() {
-    let joined = |worker| Event::WorkerJoined { worker, threads: 1, window: 4 };
+fn siblings_drawn_to_a_worker_do_not_wait_while_it_has_a_free_thread() {
+    let joined = |worker| Event::WorkerJoined { worker, host: HOST, threads: 2, window: 2 };
     let graph: &[&[u32]] = &[&[], &[], &[], &[0, 1, 2]];
     let actions = actions_after([joined(ALICE), joined(BOB), submitted(graph, &[3])]);
-    assert_eq!(actions, [run(ALICE, 0, 0), run(BOB, 2, 0), run(ALICE, 1, 0)]);
+    assert_eq!(actions, [run(ALICE, 0, 0), run(ALICE, 1, 0), run(BOB, 2, 0)]);
 }
 
 #[test]
 fn an_idle_worker_gets_a_task_back_that_another_has_not_started() {
-    let prefetching = Event::WorkerJoined { worker: ALICE, threads: 1, window: 4 };
-    let rows: &[&[u32]] = &[&[], &[], &[]];
-    let actions = actions_after([prefetching.clone(), submitted(rows, &[0, 1, 2]), joined(BOB)]);
-    let retract = Action::Retract { worker: ALICE, task: TaskId(2), attempt: Attempt(0) };
-    assert_eq!(actions, [retract]);
-    let given_back = Event::AttemptEnded { worker: ALICE, task: TaskId(2), attempt: Attempt(0) };
-    let actions =
-        actions_after([prefetching, submitted(rows, &[0, 1, 2]), joined(BOB), given_back]);
-    assert_eq!(actions, [run(BOB, 2, 1)]);
+    let more = [alike(&[&[], &[], &[]], &[0, 1, 2]), joined(BOB)];
+    let events = prefetching(ALICE).into_iter().chain(more);
+    let retract = Action::Retract { worker: ALICE, task: TaskId(3), attempt: Attempt(0) };
+    assert_eq!(actions_after(events.clone()), [retract]);
+    let given_back = Event::AttemptEnded { worker: ALICE, task: TaskId(3), attempt: Attempt(0) };
+    assert_eq!(actions_after(events.chain([given_back])), [run(BOB, 3, 1)]);
+}
+
+#[test]
+fn a_task_that_was_given_to_a_crashed_worker_but_did_not_run_there_is_not_blamed() {
+    let mut events = vec![submitted(&[&[], &[]], &[0, 1])];
+    for worker in (0..4).map(WorkerId) {
+        let joined = Event::WorkerJoined { worker, host: HOST, threads: 1, window: 4 };
+        events.extend([joined, crashed(worker, &[0])]);
+    }
+    let (state, actions) = state_and_actions_after(events);
+    assert_eq!(actions, [report(0, failed(0, Failure::WorkersCrashed { times: 4 }))]);
+    assert_eq!(state.state_of(TaskId(1)), TaskState::NoWorker);
+}
+
+#[test]
+fn a_later_submission_reads_a_result_that_is_in_memory() {
+    let events = [joined(ALICE), submitted(&[&[]], &[0]), finished(ALICE, 0, 0)];
+    let reads = reading(&[&[1]], &[0], &[0]);
+    assert_eq!(actions_after(events.into_iter().chain([reads])), [run(ALICE, 1, 0)]);
+}
+
+#[test]
+fn a_later_submission_waits_for_a_task_that_still_runs() {
+    let events = [joined(ALICE), submitted(&[&[]], &[0]), reading(&[&[1]], &[0], &[0])];
+    assert_eq!(actions_after(events.clone()), []);
+    let actions = actions_after(events.into_iter().chain([finished(ALICE, 0, 0)]));
+    assert_eq!(actions, [report(0, Outcome::Finished), run(ALICE, 1, 0)]);
+}
+
+#[test]
+fn a_later_submission_that_reads_a_failed_task_fails_at_once_with_the_same_blame() {
+    let events = [joined(ALICE), submitted(&[&[], &[0]], &[1]), erred(ALICE, 0, 0)];
+    let reads = reading(&[&[2], &[0]], &[1], &[1]);
+    let outcome = failed(0, Failure::Raised);
+    // The first of the two is read by the other one only, but remembered with it.
+    assert_eq!(actions_after(events.into_iter().chain([reads])), [report(3, outcome)]);
+}
+
+#[test]
+fn a_later_submission_that_reads_a_dropped_result_has_it_made_again() {
+    let events = [
+        joined(ALICE),
+        submitted(&[&[], &[0]], &[1]),
+        finished(ALICE, 0, 0),
+        finished(ALICE, 1, 0),
+    ];
+    let reads = reading(&[&[1]], &[0], &[0]);
+    assert_eq!(actions_after(events.into_iter().chain([reads])), [run(ALICE, 0, 1)]);
+}
+
+#[test]
+fn a_result_stays_for_late_readers_after_the_client_has_let_go_of_it() {
+    let mut events = vec![
+        joined(ALICE),
+        submitted(&[&[]], &[0]),
+        finished(ALICE, 0, 0),
+        reading(&[&[1]], &[0], &[0]),
+        released(&[0]),
+    ];
+    assert_eq!(actions_after(events.clone()), []);
+    events.push(finished(ALICE, 1, 0));
+    assert_eq!(actions_after(events), [drop(ALICE, 0, 0), report(1, Outcome::Finished)]);
+}
+
+#[test]
+fn a_known_task_that_is_wanted_later_is_reported_if_it_has_finished() {
+    let events = [joined(ALICE), submitted(&[&[]], &[0]), finished(ALICE, 0, 0)];
+    let wants = reading(&[], &[0], &[0]);
+    // It was wanted and reported already.
+    assert_eq!(actions_after(events.clone().into_iter().chain([wants])), []);
+    let reads = reading(&[&[1]], &[0], &[0]);
+    let wants = reading(&[], &[0], &[0]);
+    let more = [reads, released(&[0]), wants];
+    let actions = actions_after(events.into_iter().chain(more));
+    assert_eq!(actions, [report(0, Outcome::Finished)]);
+}
+
+#[test]
+fn cancelled_tasks_and_all_that_need_them_fail_and_what_runs_is_stopped() {
+    let graph: &[&[u32]] = &[&[], &[0], &[]];
+    let actions = actions_after([joined(ALICE), submitted(graph, &[1, 2]), cancelled(&[0])]);
+    let cancel = Action::Cancel { worker: ALICE, task: TaskId(0), attempt: Attempt(0) };
+    assert_eq!(actions, [cancel, report(1, failed(0, Failure::Cancelled))]);
+}
+
+#[test]
+fn a_cancelled_result_is_dropped_after_its_readers_were_stopped() {
+    let actions = actions_after([
+        joined(ALICE),
+        submitted(&[&[], &[0]], &[0, 1]),
+        finished(ALICE, 0, 0),
+        cancelled(&[0]),
+    ]);
+    let cancel = Action::Cancel { worker: ALICE, task: TaskId(1), attempt: Attempt(0) };
+    let outcome = failed(0, Failure::Cancelled);
+    assert_eq!(actions, [cancel, report(1, outcome), drop(ALICE, 0, 0), report(0, outcome)]);
+}
+
+#[test]
+fn a_retried_task_runs_again_with_what_failed_before_it_and_is_reported_again() {
+    let mut events = vec![
+        joined(ALICE),
+        submitted(&[&[], &[0], &[0]], &[1, 2]),
+        erred(ALICE, 0, 0),
+        retried(&[1]),
+    ];
+    assert_eq!(actions_after(events.clone()), [run(ALICE, 0, 1)]);
+    events.extend([finished(ALICE, 0, 1), finished(ALICE, 1, 1)]);
+    assert_eq!(actions_after(events.clone()), [report(1, Outcome::Finished), run(ALICE, 2, 1)]);
+    events.push(finished(ALICE, 2, 1));
+    assert_eq!(actions_after(events), [drop(ALICE, 0, 1), report(2, Outcome::Finished)]);
+}
+
+#[test]
+fn a_cancelled_task_that_is_retried_waits_for_its_old_attempt_and_takes_its_result() {
+    let events = [joined(ALICE), submitted(&[&[]], &[0]), cancelled(&[0]), retried(&[0])];
+    assert_eq!(actions_after(events.clone()), []);
+    let actions = actions_after(events.into_iter().chain([finished(ALICE, 0, 0)]));
+    assert_eq!(actions, [report(0, Outcome::Finished)]);
+}
+
+const STORE: WorkerId = WorkerId(9);
+
+/// A task returned, and its result is kept by the holder.
+fn stored(worker: WorkerId, task: u32, attempt: u32) -> Event {
+    let (task, attempt) = (TaskId(task), Attempt(attempt));
+    let duration = Duration::from_millis(1);
+    Event::TaskFinished { worker, task, attempt, nbytes: 1 << 30, duration, held_by: STORE }
+}
+
+#[test]
+fn who_only_holds_results_is_never_given_a_task() {
+    let events = [holder_joined(STORE, 0), submitted(&[&[], &[0]], &[1])];
+    let state = state_after(events.clone());
+    assert_eq!(state.state_of(TaskId(0)), TaskState::NoWorker);
+    let events = events.into_iter().chain([joined(ALICE), stored(ALICE, 0, 0)]);
+    let fetch = Action::Fetch { task: TaskId(0), attempt: Attempt(0), from: STORE, to: ALICE };
+    assert_eq!(actions_after(events), [fetch, run(ALICE, 1, 0)]);
+}
+
+#[test]
+fn a_result_in_the_store_survives_the_worker_that_made_it() {
+    let events = [
+        joined(ALICE),
+        holder_joined(STORE, 0),
+        submitted(&[&[]], &[0]),
+        stored(ALICE, 0, 0),
+        lost(ALICE),
+    ];
+    let (state, actions) = state_and_actions_after(events);
+    assert_eq!(actions, []);
+    assert!(state.holders_of(TaskId(0)).eq([STORE]));
+}
+
+#[test]
+fn a_result_whose_holder_is_gone_is_made_again() {
+    let events = [joined(ALICE), submitted(&[&[]], &[0]), stored(ALICE, 0, 0)];
+    assert_eq!(actions_after(events), [run(ALICE, 0, 1)]);
+}
+
+#[test]
+fn the_holder_forgets_a_result_that_is_reported_after_the_loss_of_its_maker() {
+    let actions = actions_after([
+        joined(ALICE),
+        holder_joined(STORE, 0),
+        submitted(&[&[]], &[0]),
+        lost(ALICE),
+        stored(ALICE, 0, 0),
+    ]);
+    assert_eq!(actions, [drop(STORE, 0, 0)]);
+}
+
+#[test]
+fn a_task_runs_on_the_host_that_holds_its_large_input() {
+    let elsewhere = |worker| Event::WorkerJoined { worker, host: HostId(1), threads: 1, window: 1 };
+    let (carol, dave) = (WorkerId(2), WorkerId(3));
+    let actions = actions_after([
+        joined(ALICE),
+        holder_joined(STORE, 1),
+        submitted(&[&[]], &[0]),
+        elsewhere(carol),
+        elsewhere(dave),
+        stored(ALICE, 0, 0),
+        reading(&[&[1]], &[0], &[0]),
+    ]);
+    let fetch = Action::Fetch { task: TaskId(0), attempt: Attempt(0), from: STORE, to: carol };
+    assert_eq!(actions, [fetch, run(carol, 1, 0)]);
+}
+
+#[test]
+fn a_group_goes_on_over_submissions_that_name_it() {
+    let mut state = SchedulerState::new(Settings::default());
+    let mut outbox = Outbox::default();
+    for _ in 0..2 {
+        let mut graph = submission(&[&[]], &[0]);
+        graph.shared_groups = vec![GroupId(0)];
+        state.handle(Event::GraphSubmitted(Box::new(graph)), Duration::ZERO, &mut outbox);
+    }
+    assert_eq!(state.group_count(GroupId(0), TaskState::NoWorker), 2);
+    assert_eq!(state.next_group_id(), GroupId(1));
+}
+
+#[test]
+fn a_cluster_that_has_forgotten_everything_is_as_small_as_before() {
+    let mut state = SchedulerState::new(Settings::default());
+    let mut outbox = Outbox::default();
+    let mut handle = |state: &mut SchedulerState, event: Event| {
+        outbox.clear();
+        state.handle(event, Duration::ZERO, &mut outbox);
+    };
+    handle(&mut state, joined(ALICE));
+    let (mut kept, mut nbytes) = (TaskId(0), Vec::new());
+    for round in 0..100_000 {
+        let task = state.place_for(1);
+        handle(&mut state, submitted(&[&[]], &[0]));
+        let attempt = state.attempt_of(task).0;
+        handle(&mut state, finished(ALICE, task.0, attempt));
+        if round == 500 {
+            // One that stays, and is read by another that stays.
+            kept = task;
+            continue;
+        }
+        if round == 600 {
+            let reader = state.place_for(1);
+            handle(&mut state, reading(&[&[1]], &[kept.0], &[0]));
+            let attempt = state.attempt_of(reader).0;
+            handle(&mut state, finished(ALICE, reader.0, attempt));
+        }
+        handle(&mut state, released(&[task.0]));
+        if round % 1000 == 999 {
+            state.validate().unwrap_or_else(|broken| panic!("{broken}"));
+            nbytes.push(state.nbytes());
+        }
+    }
+    assert!(nbytes.iter().all(|&other| other == nbytes[0]), "{nbytes:?}");
+    assert_eq!(state.state_of(kept), TaskState::Memory);
+}
+
+#[test]
+fn an_id_is_not_used_anew_while_a_cancelled_attempt_runs() {
+    let events = [joined(ALICE), submitted(&[&[]], &[0]), released(&[0])];
+    assert_eq!(state_after(events.clone()).place_for(1), TaskId(1));
+    let ended = Event::AttemptEnded { worker: ALICE, task: TaskId(0), attempt: Attempt(0) };
+    assert_eq!(state_after(events.into_iter().chain([ended])).place_for(1), TaskId(0));
+}
+
+#[test]
+fn a_message_about_the_task_that_had_an_id_before_is_out_of_date() {
+    let actions = actions_after([
+        joined(ALICE),
+        submitted(&[&[]], &[0]),
+        finished(ALICE, 0, 0),
+        released(&[0]),
+        submitted(&[&[]], &[0]),
+        Event::ReplicaAdded { worker: ALICE, task: TaskId(0), attempt: Attempt(0) },
+    ]);
+    assert_eq!(actions, [drop(ALICE, 0, 0)]);
+}
+
+#[test]
+fn a_group_that_is_shared_stays_until_it_is_released() {
+    let mut events = vec![
+        joined(ALICE),
+        alike(&[&[]], &[0]),
+        finished(ALICE, 0, 0),
+        released(&[0]),
+        submitted(&[&[]], &[0]),
+    ];
+    assert_eq!(state_after(events.clone()).group_of(TaskId(0)), GroupId(1));
+    events.push(Event::GroupsReleased { groups: vec![GroupId(0)] });
+    events.push(submitted(&[&[]], &[0]));
+    assert_eq!(state_after(events).group_of(TaskId(1)), GroupId(0));
+}
+
+#[test]
+fn a_retried_task_runs_though_an_input_of_an_input_was_cancelled_with_it() {
+    let actions = actions_after([
+        joined(ALICE),
+        submitted(&[&[], &[0], &[1]], &[0, 2]),
+        cancelled(&[2, 0]),
+        Event::AttemptEnded { worker: ALICE, task: TaskId(0), attempt: Attempt(0) },
+        retried(&[2]),
+    ]);
+    assert_eq!(actions, [run(ALICE, 0, 2)]);
+}
+
+#[test]
+fn a_forgotten_reader_draws_nothing_to_a_worker() {
+    let graph: &[&[u32]] = &[&[], &[]];
+    let actions = actions_after([
+        submitted(graph, &[0, 1]),
+        reading(&[&[1, 2]], &[0, 1], &[0]),
+        released(&[2]),
+        released(&[1]),
+        joined(ALICE),
+        joined(BOB),
+    ]);
+    assert_eq!(actions, []);
+}
+
+#[test]
+fn an_input_is_not_made_again_for_a_task_that_fails_of_another_input() {
+    let graph: &[&[u32]] = &[&[], &[0], &[1], &[], &[3]];
+    let mut events = vec![
+        Event::WorkerJoined { worker: ALICE, host: HOST, threads: 8, window: 8 },
+        submitted(graph, &[0, 2, 4]),
+    ];
+    events.extend((0..5).map(|task| finished(ALICE, task, 0)));
+    events.extend([cancelled(&[0]), reading(&[&[1, 2]], &[1, 3], &[0])]);
+    assert_eq!(actions_after(events), [report(5, failed(0, Failure::Cancelled))]);
 }
