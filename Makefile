@@ -55,6 +55,7 @@ fmt: $(VENV)/.installed ## format everything
 bench: build ## measure what the README claims (needs an idle machine; peers: pip install --group bench)
 	cargo bench --quiet -p oxidask-scheduler --bench scheduler_loop
 	cargo bench --quiet -p oxidask --bench closures
+	cargo bench --quiet -p oxidask-store --bench arena
 	for name in delayed_overhead grid_memory two_threads import_time exit_status; do $(BIN)/python benches/$$name.py || exit 1; done
 
 docs: build ## run every code block of the documentation

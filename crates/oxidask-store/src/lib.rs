@@ -1,0 +1,24 @@
+//! What the processes of one host share: results in memory, and sockets to speak of them.
+//!
+//! This crate knows neither Python nor a scheduler: a result is a list of byte strings. Who reads
+//! what, and for how long an extent must stay, is kept elsewhere.
+//!
+//! - [`Arena`]: the shared memory that one process fills. [`Extent`] says where in it something is.
+//! - [`View`]: a private, writable mapping of an extent; [`copy_out`] is for what is small.
+//! - [`pass`]: bytes and file descriptors over a unix socket.
+//! - [`socket_folder`]: where sockets are, so that nobody else gets at them.
+
+mod allocator;
+mod arena;
+mod error;
+mod extent;
+mod os;
+pub mod pass;
+mod ranges;
+pub mod socket_folder;
+mod view;
+
+pub use arena::{Arena, ArenaSettings};
+pub use error::StoreError;
+pub use extent::{ALIGNMENT, Extent, part_offsets, total_length};
+pub use view::{View, copy_out};
