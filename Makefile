@@ -30,7 +30,7 @@ demo: build ## run the examples: inc/sum, and S(k) of hydrogen on real data
 test: lint test-rust test-python ## all tests but the slow ones, lints included
 
 test-rust: ## tests of the Rust crates
-	cargo test --quiet --workspace --exclude oxidask-python --profile checked
+	PYTHON='$(PYTHON)' cargo test --quiet --workspace --exclude oxidask-python --profile checked
 
 test-python: build ## tests of the Python package
 	$(BIN)/python -m pytest -m 'not slow' --doctest-modules python tests
@@ -56,6 +56,7 @@ bench: build ## measure what the README claims (needs an idle machine; peers: pi
 	cargo bench --quiet -p oxidask-scheduler --bench scheduler_loop
 	cargo bench --quiet -p oxidask --bench closures
 	cargo bench --quiet -p oxidask-store --bench arena
+	PYTHON='$(CURDIR)/$(BIN)/python' cargo bench --quiet -p oxidask-runtime --bench zygote
 	for name in delayed_overhead grid_memory two_threads import_time exit_status; do $(BIN)/python benches/$$name.py || exit 1; done
 
 docs: build ## run every code block of the documentation

@@ -1,6 +1,8 @@
 //! The shells: what touches threads, clocks and locks.
 //!
 //! [`engine`] runs graphs inside the user's process. It knows no Python: what a task is and how it
-//! is run comes from an implementation of [`engine::Tasks`].
+//! is run comes from an implementation of [`engine::Tasks`]. [`node`] starts and watches the worker
+//! processes of a host.
 
 pub mod engine;
+pub mod node;

@@ -1,0 +1,3 @@
+//! What one host has of a cluster: its worker processes.
+
+pub mod zygote;
