@@ -82,7 +82,7 @@ impl Scenario {
             })
             .collect();
         // What comes bit by bit, as futures do.
-        for _ in 0..[0, 3, 12, 40][random.index(4)] {
+        for _ in 0..[0, 2, 6, 24][random.index(4)] {
             let tasks = random.scale(1, 6) as usize;
             let externals = random.index(4);
             graphs.push(Graph::random(random, GraphStyle { tasks, externals, ..style }));
