@@ -44,7 +44,8 @@ pub enum Event {
         nbytes: u64,
         /// How long it ran.
         duration: Duration,
-        /// Where the result is kept: the worker itself, or one that only holds results.
+        /// Where the result is kept: the worker itself, or one that only holds results. Should the
+        /// worker die before this is told, then who holds the result must forget it unasked.
         held_by: WorkerId,
     },
     /// A task raised.
