@@ -86,7 +86,7 @@ impl SchedulerState {
     }
 
     /// A task that has failed keeps those that need it from running.
-    pub(super) fn err_readers_of(&mut self, task: TaskId, blame: Blame, outbox: &mut Outbox) {
+    fn err_readers_of(&mut self, task: TaskId, blame: Blame, outbox: &mut Outbox) {
         let mut unfinished = Vec::new();
         let mut dependents = self.tasks.dependents(task);
         while let Some(dependent) = self.tasks.next_dependent(&mut dependents) {

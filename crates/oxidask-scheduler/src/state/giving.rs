@@ -48,10 +48,10 @@ impl SchedulerState {
         }
         let own = entry.queue.first().copied();
         let common = self.first_in_common_queue();
-        let (task, is_own) = match (own, common) {
+        let (task, from_common) = match (own, common) {
             (None, None) => return false,
-            (Some((own, task)), common) if common.is_none_or(|common| own < common) => (task, true),
-            (_, Some(common)) => (self.task_in_common_queue(common), false),
+            (Some((own, task)), common) if common.is_none_or(|common| own < common) => (task, None),
+            (_, Some(common)) => (self.task_in_common_queue(common), Some(common)),
             (Some(_), None) => unreachable!("covered by the guard above"),
         };
         if !has_free_thread {
@@ -61,13 +61,13 @@ impl SchedulerState {
                 return false;
             }
         }
-        if is_own {
-            self.workers.alive_mut(worker).queue.pop_first();
-        } else {
-            self.take_from_common_queue(self.tasks.urgency(task));
+        if let Some(common) = from_common {
+            self.take_from_common_queue(common);
             if self.workers.runners() > 1 {
                 self.draw_siblings(worker, task, outbox);
             }
+        } else {
+            self.workers.alive_mut(worker).queue.pop_first();
         }
         self.give(worker, task, outbox);
         true
@@ -84,7 +84,7 @@ impl SchedulerState {
     }
 
     /// Queues the tasks that are read together with `task` at the worker that got `task`.
-    pub(super) fn draw_siblings(&mut self, worker: WorkerId, task: TaskId, outbox: &mut Outbox) {
+    fn draw_siblings(&mut self, worker: WorkerId, task: TaskId, outbox: &mut Outbox) {
         let mut readers = self.tasks.dependents(task);
         let Some(reader) = self.tasks.next_dependent(&mut readers) else { return };
         if self.tasks.state(reader) != TaskState::Waiting {
@@ -107,7 +107,7 @@ impl SchedulerState {
         }
     }
 
-    pub(super) fn give(&mut self, worker: WorkerId, task: TaskId, outbox: &mut Outbox) {
+    fn give(&mut self, worker: WorkerId, task: TaskId, outbox: &mut Outbox) {
         self.tasks.worker[task.index()] = worker;
         self.transition(task, TaskState::Processing, Cause::SlotFree, outbox);
         let prefetches = self.workers.alive(worker).prefetches();

@@ -95,7 +95,7 @@ impl SchedulerState {
     }
 
     /// Strikes a lost worker from the holders beside the first of every result.
-    pub(super) fn remove_copies_at(&mut self, worker: WorkerId) {
+    fn remove_copies_at(&mut self, worker: WorkerId) {
         let flags = &mut self.tasks.flags;
         self.replicas.retain(|task, holders| {
             holders.remove(&worker);
@@ -107,7 +107,7 @@ impl SchedulerState {
     }
 
     /// Without workers there is no queue: what waited for a slot anywhere has no worker now.
-    pub(super) fn park_common_queue(&mut self, outbox: &mut Outbox) {
+    fn park_common_queue(&mut self, outbox: &mut Outbox) {
         while let Some(urgency) = self.first_in_common_queue() {
             let task = self.take_from_common_queue(urgency);
             self.no_worker.insert(task, self.now);

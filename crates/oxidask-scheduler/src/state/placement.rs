@@ -33,7 +33,7 @@ impl SchedulerState {
         }
     }
 
-    pub(super) fn queue_anywhere(&mut self, task: TaskId, cause: Cause, outbox: &mut Outbox) {
+    fn queue_anywhere(&mut self, task: TaskId, cause: Cause, outbox: &mut Outbox) {
         let number = self.tasks.submission[task.index()];
         let submission = &self.tasks.submissions[number as usize];
         self.common_queue
@@ -109,7 +109,7 @@ impl SchedulerState {
 
     /// The worker on which a task with inputs starts first, by what is known: one of those that
     /// hold its largest inputs, or the least loaded one.
-    pub(super) fn best_worker(&self, task: TaskId) -> WorkerId {
+    fn best_worker(&self, task: TaskId) -> WorkerId {
         if let Some(worker) = self.workers.single() {
             return worker;
         }
@@ -130,7 +130,7 @@ impl SchedulerState {
     }
 
     /// Seconds until the task could start on the worker.
-    pub(super) fn expected_start(&self, worker: WorkerId, task: TaskId) -> f64 {
+    fn expected_start(&self, worker: WorkerId, task: TaskId) -> f64 {
         let entry = self.workers.get(worker).expect("candidates are alive");
         let group = &self.groups[self.tasks.group[task.index()].index()];
         let duration = group.mean_duration.unwrap_or(UNKNOWN_DURATION);
