@@ -107,6 +107,26 @@ def test_the_old_name_of_scheduler_is_an_error_that_says_the_new_one():
         compute(delayed(1), get=threaded.get)
 
 
+ITERATORS = {
+    "generator": lambda x: (one for one in [x, 5]),
+    "map": lambda x: map(operator.itemgetter(0), [(x,), (5,)]),
+    "filter": lambda x: filter(lambda one: True, [x, 5]),
+    "values": lambda x: iter({"a": x, "b": 5}.values()),
+}
+
+
+@pytest.mark.parametrize("make", ITERATORS.values(), ids=ITERATORS)
+def test_iterators_become_lists(make):
+    x = delayed(inc)(1)
+    assert compute(make(x)) == ([2, 5],)
+    assert compute({"k": make(x)}) == ({"k": [2, 5]},)
+    assert [one.compute() for one in persist(make(x))[0][:1]] == [2]
+    # Nothing of an iterator without lazy values is lost.
+    assert list(compute(make(3))[0]) == [3, 5]
+    untouched = make(x)
+    assert compute(untouched, traverse=False) == (untouched,)
+
+
 @pytest.mark.parametrize("optimize_graph", [True, False])
 def test_results_do_not_depend_on_optimisation(optimize_graph):
     x = delayed(inc)(delayed(inc)(1))

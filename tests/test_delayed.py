@@ -287,6 +287,10 @@ CONTAINERS = {
     "list iterator": (lambda d: iter([d, 1]), [3, 1]),
     "tuple iterator": (lambda d: iter((d, 1)), (3, 1)),
     "set iterator": (lambda d: iter({d}), {3}),
+    "ordered dict": (
+        lambda d: collections.OrderedDict(b=d, a=1),
+        collections.OrderedDict(b=3, a=1),
+    ),
     "nested": (
         lambda d: [{"a": (Point({d}, [Pair(slice(d), {d: [d]})]),)}],
         [{"a": (Point({3}, [Pair(slice(3), {3: [3]})]),)}],

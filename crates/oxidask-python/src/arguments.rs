@@ -208,7 +208,7 @@ impl<'py> CallBuilder<'py> {
             self.push_dependency(task);
             return Ok(());
         }
-        let value = without_iterator(value)?;
+        let value = without_iterator(value, self.task_of.is_some())?;
         if let Some((kind, parts)) = parts_of(self.py, &value)? {
             if parts.iter().all(is_atom) {
                 self.push_literal(value);
@@ -310,7 +310,7 @@ fn called_with<'py>(
     (OpKind::Call(1), vec![function, argument])
 }
 
-/// The parts of a dataclass instance or a namedtuple.
+/// The parts of a dataclass instance, a namedtuple or an OrderedDict.
 fn parts_of_object<'py>(
     py: Python<'py>,
     value: &Bound<'py, PyAny>,
@@ -321,6 +321,13 @@ fn parts_of_object<'py>(
             let fields: Parts<'py> = value.cast::<PyTuple>()?.iter().collect();
             let make = kind.getattr(intern!(py, "_make"))?;
             return Ok(Some(called_with(make, PyList::new(py, fields)?.into_any())));
+        }
+        return Ok(None);
+    }
+    if let Ok(dict) = value.cast::<PyDict>() {
+        let ordered = py.import(intern!(py, "collections"))?.getattr(intern!(py, "OrderedDict"))?;
+        if kind.is(&ordered) {
+            return Ok(Some(called_with(kind.into_any(), dict.copy()?.into_any())));
         }
         return Ok(None);
     }
@@ -345,13 +352,20 @@ fn parts_of_object<'py>(
 }
 
 /// An iterator over a builtin container as such a container, for looking through it uses it up.
-fn without_iterator(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+/// Arguments of `compute` may be other iterators too (`every`); they become lists.
+fn without_iterator(value: Bound<'_, PyAny>, every: bool) -> PyResult<Bound<'_, PyAny>> {
     let py = value.py();
     let name = value.get_type().name()?;
     let container = match name.to_cow()?.as_ref() {
         "list_iterator" => py.get_type::<PyList>(),
         "tuple_iterator" => py.get_type::<PyTuple>(),
         "set_iterator" => py.get_type::<PySet>(),
+        "generator" | "map" | "zip" | "filter" | "enumerate" | "dict_keyiterator"
+        | "dict_valueiterator" | "dict_itemiterator"
+            if every =>
+        {
+            py.get_type::<PyList>()
+        }
         _ => return Ok(value),
     };
     container.call1((value,))
