@@ -77,7 +77,7 @@ def cull(dsk: Mapping[Any, Any], keys: Any) -> tuple[_Graph, dict[Any, list[Any]
     -------
     graph : dict
     dependencies : dict
-        From each key that is left to the list of those it needs.
+        From each key that is left to the list of those it needs, each as often as it is used.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def cull(dsk: Mapping[Any, Any], keys: Any) -> tuple[_Graph, dict[Any, list[Any]
         if key in culled:
             continue
         culled[key] = dsk[key]
-        dependencies[key] = list(dict.fromkeys(get_dependencies(dsk, key, as_list=True)))
+        dependencies[key] = list(get_dependencies(dsk, key, as_list=True))
         stack.extend(dependencies[key])
     return culled, dependencies
 
