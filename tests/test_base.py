@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import threading
 from operator import add
 
@@ -102,6 +104,25 @@ def test_a_collection_is_optimised_by_itself_and_keeps_its_kind(numbers):
     assert (again.key, plain) == (x.key, 5)
     assert type(y) is Numbers
     assert compute(found, again, y) == ([1], 2, [1, 2])
+
+
+def test_the_graph_of_a_collection_is_drawn_and_no_task_of_ours(numbers):
+    class Half(Numbers):
+        @staticmethod
+        def __dask_optimize__(graph, keys, **kwargs):
+            return {key: value for key, value in graph.items() if key[1] == 0}
+
+    both = {*numbers.__dask_graph__()}
+    assert titles(numbers.visualize(filename=None)) == {str(key) for key in both}
+    half = Half(numbers.__dask_graph__(), [("n-1", 0)])
+    drawn = oxidask.visualize([half, delayed(1, name="x")], filename=None, optimize_graph=True)
+    assert titles(drawn) == {str(("n-1", 0)), "x"}
+
+
+def titles(picture):
+    found = re.findall(r"<title>(.*?)</title>", picture.svg, flags=re.DOTALL)
+    names = {html.unescape(title).splitlines()[0] for title in found}
+    return {name for name in names if not name.startswith("Task graph")}
 
 
 # --- Keys ---

@@ -304,12 +304,12 @@ def visualize(
     """
     from oxidask import drawing
 
-    unpacked = Unpacked(args, traverse, _concrete_value_of)
-    tasks = unpacked.tasks
-    if not tasks:
+    collections, _ = unpack_collections(*args, traverse=traverse)
+    if not collections:
         raise ValueError(
             "visualize: there is nothing lazy among the arguments; pass a Delayed or a collection"
         )
+    tasks = [task for one in collections for task in _tasks_of(one, optimize_graph)]
     if optimize_graph:
         tasks = _optimized(tasks)
     nodes = [
@@ -327,6 +327,17 @@ def visualize(
     if maxval is not None:
         kwargs["maxval"] = maxval
     return drawing.draw(nodes, filename=filename, engine=engine, **kwargs)
+
+
+def _tasks_of(collection: Any, optimize_graph: bool) -> list[Delayed]:
+    """Return the tasks of the keys of a lazy object."""
+    if isinstance(collection, Delayed):
+        return [collection]
+    if optimize_graph:
+        graph, keys = _graph_of(collection)
+    else:
+        graph, keys = collection.__dask_graph__(), collection.__dask_keys__()
+    return _core.tasks_of_graph(list(flatten([keys])), graph)
 
 
 def visualize_dsk(
