@@ -65,12 +65,19 @@ impl GraphView {
         Ok(number.map(|task| self.graph.nodes[task as usize].clone_ref(py)))
     }
 
+    /// For each key, its task's place in the order to run.
+    fn ranks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let ranks = PyDict::new(py);
+        for (node, rank) in self.graph.nodes.iter().zip(self.rank()) {
+            ranks.set_item(node.get().key_object(py)?, rank)?;
+        }
+        Ok(ranks)
+    }
+
     /// For each task, in order of the graph: key as text, prefix, whether it is given data, the
     /// numbers of its inputs, and its place in the order to run.
     fn drawing(&self, py: Python<'_>) -> PyResult<Vec<DrawnTask>> {
-        let dependencies = self.graph.layer.dependencies();
-        let order = order(dependencies, &dependencies.reversed());
-        let rank = order.map_or_else(|| vec![0; self.graph.len()], |order| order.rank);
+        let rank = self.rank();
         let names = self.graph.group_names(py)?;
         (0..self.graph.len() as u32)
             .map(|task| {
@@ -91,6 +98,12 @@ impl GraphView {
 impl GraphView {
     pub(crate) fn of(graph: Arc<PythonGraph>) -> Self {
         Self { graph, numbers: PyOnceLock::new() }
+    }
+
+    fn rank(&self) -> Vec<u32> {
+        let dependencies = self.graph.layer.dependencies();
+        let order = order(dependencies, &dependencies.reversed());
+        order.expect("a task is collected behind what it needs, so there is no cycle").rank
     }
 
     fn numbers<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyDict>> {
