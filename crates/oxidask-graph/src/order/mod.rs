@@ -3,15 +3,18 @@
 //! No order is best for all graphs, and to find the best one is NP-complete (R. Sethi, "Complete
 //! register allocation problems", SIAM Journal on Computing 4, 1975). A depth-first walk ([`mod@walk`])
 //! is best for trees and near it for most graphs that people write. Where it keeps many more results
-//! alive than any order must, a second walk that has learnt from the first, and two sweeps
-//! ([`mod@sweep`]) that follow what frees most, are tried too, and the best of the four is taken.
+//! alive than any order must, others are tried and the best is taken: the walk with inputs as given,
+//! the walk again with what it learnt, an order that ends what it began ([`mod@nearest`]), and two
+//! sweeps ([`mod@sweep`]) that follow what frees most.
 
+mod nearest;
 mod sequence;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod walk;
 
+use nearest::nearest;
 use sequence::Sequence;
 use sweep::{Ties, sweep};
 use walk::{room_needed, topological_order, walk};
@@ -39,36 +42,59 @@ impl Order {
 /// Orders the tasks of a graph; `None` if it has a cycle.
 ///
 /// `dependents` is `dependencies.reversed()`, which the caller usually has. Takes time and memory
-/// proportional to tasks and edges, but for sorting the inputs of each task.
+/// about proportional to tasks and edges, but for sorting the inputs of each task.
 pub fn order(dependencies: &Edges, dependents: &Edges) -> Option<Order> {
     let topological = topological_order(dependencies, dependents)?;
     let outputs: Vec<u32> =
         (0..dependencies.len() as u32).filter(|&task| dependents.row(task).is_empty()).collect();
-    let enough = enough_results(dependencies, outputs.len());
-    let start = || Sequence::new(dependencies, dependents);
-
-    let room = room_needed(dependencies, &topological, |_, _| true);
-    let (mut best, visited_for) = walk(start(), &outputs, &room);
-    if best.peak() > enough {
+    let mut search = Search {
+        dependencies,
+        dependents,
+        enough: enough_results(dependencies, outputs.len()),
+        best: None,
+    };
+    let mut room = room_needed(dependencies, &topological, |_, _| true);
+    let mut visited_for = Vec::new();
+    search.consider(|start, known| {
+        let (order, visited) = walk(start, &outputs, &room, known)?;
+        visited_for = visited;
+        Some(order)
+    });
+    search.consider(|start, known| {
         // Where results are shared, the first walk tells which task makes which input ready.
-        let room = room_needed(dependencies, &topological, |input, reader| {
+        room = room_needed(dependencies, &topological, |input, reader| {
             visited_for[input as usize] == reader
         });
-        let (second, _) = walk(start(), &outputs, &room);
-        best = better(best, second);
-    }
-    for ties in [Ties::OldestFirst, Ties::NewestFirst] {
-        if best.peak() > enough
-            && let Some(other) = sweep(start(), ties, best.peak())
-        {
-            best = better(best, other);
-        }
-    }
-    Some(Order { rank: best.into_rank() })
+        walk(start, &outputs, &room, known).map(|(order, _)| order)
+    });
+    search.consider(|start, known| {
+        room.fill(1);
+        walk(start, &outputs, &room, known).map(|(order, _)| order)
+    });
+    search.consider(nearest);
+    search.consider(|start, known| sweep(start, Ties::OldestFirst, known));
+    search.consider(|start, known| sweep(start, Ties::NewestFirst, known));
+    Some(Order { rank: search.best?.into_rank() })
 }
 
-fn better<'a>(one: Sequence<'a>, other: Sequence<'a>) -> Sequence<'a> {
-    if other.peak() < one.peak() { other } else { one }
+/// The best order so far.
+struct Search<'a> {
+    dependencies: &'a Edges,
+    dependents: &'a Edges,
+    enough: usize,
+    best: Option<Sequence<'a>>,
+}
+
+impl<'a> Search<'a> {
+    /// Tries a way to order, unless the best order is good enough; it may give up when it cannot
+    /// stay below the known peak.
+    fn consider(&mut self, order: impl FnOnce(Sequence<'a>, usize) -> Option<Sequence<'a>>) {
+        let known = self.best.as_ref().map_or(usize::MAX, Sequence::peak);
+        if known > self.enough {
+            let start = Sequence::new(self.dependencies, self.dependents);
+            self.best = order(start, known).or(self.best.take());
+        }
+    }
 }
 
 /// So many live results are no reason to look for a better order: no order has fewer than the

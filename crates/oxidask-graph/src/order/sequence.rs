@@ -67,12 +67,43 @@ impl<'a> Sequence<'a> {
         }
     }
 
+    /// Appends a task, then all that became worth running at once by it: what frees at least as much
+    /// as it adds. Calls `emitted` for each.
+    pub(super) fn emit_with_followers(
+        &mut self,
+        task: u32,
+        followers: &mut Vec<u32>,
+        mut emitted: impl FnMut(&Self, u32),
+    ) {
+        followers.push(task);
+        while let Some(task) = followers.pop() {
+            if !self.is_emitted(task) {
+                self.emit(task, |graph, next| {
+                    if graph.frees_any(next) {
+                        followers.push(next);
+                    }
+                });
+                emitted(self, task);
+            }
+        }
+    }
+
     pub(super) fn is_emitted(&self, task: u32) -> bool {
         self.rank[task as usize] != NOT_EMITTED
     }
 
     pub(super) fn is_ready(&self, task: u32) -> bool {
         self.missing[task as usize] == 0
+    }
+
+    /// How many inputs of `task` were not emitted.
+    pub(super) fn missing(&self, task: u32) -> usize {
+        self.missing[task as usize] as usize
+    }
+
+    /// Whether nobody reads the result of `task`, so that it stays.
+    pub(super) fn is_output(&self, task: u32) -> bool {
+        self.dependents.row(task).is_empty()
     }
 
     /// How many results die when `task` runs next.

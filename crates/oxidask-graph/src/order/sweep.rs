@@ -46,7 +46,7 @@ pub(super) fn sweep(mut graph: Sequence<'_>, ties: Ties, known: usize) -> Option
 fn queue_of(graph: &Sequence<'_>, task: u32) -> usize {
     match graph.frees(task) {
         // Its result stays for good, so it can wait.
-        0 if graph.dependents.row(task).is_empty() => 0,
+        0 if graph.is_output(task) => 0,
         freed => freed.min(MOST_FREED) + 1,
     }
 }

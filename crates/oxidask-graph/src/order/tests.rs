@@ -82,6 +82,138 @@ fn outputs_that_are_there_at_once_come_last() {
     assert_eq!(peak(&Edges::from_rows(rows)), 21);
 }
 
+/// Adds tasks one by one.
+#[derive(Default)]
+struct Builder(Vec<Vec<u32>>);
+
+impl Builder {
+    fn add(&mut self, inputs: impl Into<Vec<u32>>) -> u32 {
+        self.0.push(inputs.into());
+        self.0.len() as u32 - 1
+    }
+
+    fn add_each<T>(
+        &mut self,
+        inputs_of: impl Fn(T) -> Vec<u32>,
+        of: impl IntoIterator<Item = T>,
+    ) -> Vec<u32> {
+        of.into_iter().map(|one| self.add(inputs_of(one))).collect()
+    }
+
+    /// A tree that joins four results to one.
+    fn tree(&mut self, mut level: Vec<u32>) -> u32 {
+        while level.len() > 1 {
+            level = level.chunks(4).map(|group| self.add(group)).collect();
+        }
+        level[0]
+    }
+
+    fn peak(self) -> usize {
+        peak(&Edges::from_rows(self.0))
+    }
+}
+
+/// Cells within one step of a cell in a square, itself too.
+fn near(cell: u32, side: u32) -> Vec<u32> {
+    let around = |at: u32| at.saturating_sub(1)..=(at + 1).min(side - 1);
+    around(cell / side)
+        .flat_map(|row| around(cell % side).map(move |column| row * side + column))
+        .collect()
+}
+
+#[test]
+fn a_sum_with_the_transpose_goes_by_pairs_of_cells() {
+    let (mut graph, side) = (Builder::default(), 20);
+    let cells = graph.add_each(|_| vec![], 0..side * side);
+    let transposed = graph
+        .add_each(|cell| vec![cells[(cell % side * side + cell / side) as usize]], 0..side * side);
+    let sums = cells.iter().zip(&transposed).map(|(&a, &b)| graph.add([a, b])).collect();
+    graph.tree(sums);
+    assert!(graph.peak() <= 62);
+}
+
+#[test]
+fn several_reductions_of_the_same_chunks_go_side_by_side() {
+    let (mut graph, chunks) = (Builder::default(), 256);
+    let chunks = graph.add_each(|_| vec![], 0..chunks);
+    for _ in 0..4 {
+        let parts = graph.add_each(|&chunk| vec![chunk], &chunks);
+        graph.tree(parts);
+    }
+    assert!(graph.peak() <= 45);
+}
+
+#[test]
+fn means_of_products_over_time_go_chunk_by_chunk() {
+    // u, v, u², uv and v², each 40 times 8 chunks, are averaged over time.
+    let (mut graph, times, chunks) = (Builder::default(), 40, 8);
+    let u = graph.add_each(|_| vec![], 0..times * chunks);
+    let v = graph.add_each(|_| vec![], 0..times * chunks);
+    let squares = |graph: &mut Builder, of: &[u32]| graph.add_each(|&cell| vec![cell], of);
+    let (uu, vv) = (squares(&mut graph, &u), squares(&mut graph, &v));
+    let uv = u.iter().zip(&v).map(|(&u, &v)| graph.add([u, v])).collect();
+    for values in [u, v, uu, uv, vv] {
+        let column =
+            |chunk: u32| values.iter().skip(chunk as usize).step_by(chunks as usize).copied();
+        let means: Vec<u32> =
+            (0..chunks).map(|chunk| graph.tree(column(chunk).collect())).collect();
+        graph.add(means);
+    }
+    assert!(graph.peak() <= 65);
+}
+
+#[test]
+fn means_of_months_keep_one_tree() {
+    // 20 years of 36 files, each opened, read, and averaged with the others of its month.
+    let (mut graph, days) = (Builder::default(), 20 * 36);
+    let opened = graph.add_each(|_| vec![], 0..days);
+    let read = graph.add_each(|&file| vec![file], &opened);
+    let of_month = |month: u32| read.iter().zip(0..).filter(move |(_, day)| day % 36 / 3 == month);
+    let months: Vec<u32> =
+        (0..12).map(|month| graph.tree(of_month(month).map(|(&day, _)| day).collect())).collect();
+    graph.add(months);
+    assert!(graph.peak() <= 21);
+}
+
+#[test]
+fn borders_are_cut_row_by_row() {
+    let (mut graph, side) = (Builder::default(), 12);
+    let chunks = graph.add_each(|_| vec![], 0..side * side);
+    let joined = (0..side * side).map(|cell| {
+        let borders = graph.add_each(|other| vec![chunks[other as usize]], near(cell, side));
+        let joined = graph.add(borders);
+        graph.add([joined])
+    });
+    let joined = joined.collect();
+    graph.tree(joined);
+    assert!(graph.peak() <= 46);
+}
+
+#[test]
+fn a_shuffle_ends_a_group_before_it_begins_the_next() {
+    // 64 partitions are cut in four pieces and joined, three times, one digit of their number each.
+    let mut graph = Builder::default();
+    let mut parts = graph.add_each(|_| vec![], 0..64);
+    for unit in [1, 4, 16] {
+        let pieces = parts.iter().map(|&part| {
+            let split = graph.add([part]);
+            graph.add_each(|_| vec![split], 0..4)
+        });
+        let pieces: Vec<Vec<u32>> = pieces.collect();
+        let group =
+            |part: u32| (0..4).map(move |other| part - part / unit % 4 * unit + other * unit);
+        parts = graph.add_each(
+            |part| {
+                group(part)
+                    .map(|other| pieces[other as usize][(part / unit % 4) as usize])
+                    .collect()
+            },
+            0..64,
+        );
+    }
+    assert!(graph.peak() <= 75);
+}
+
 #[test]
 fn two_reductions_over_the_same_inputs_share_them_in_pairs() {
     // Inputs 0..n, then a_i and b_i of each, then two trees would be best; here two flat sums.
@@ -178,5 +310,5 @@ fn on_average_small_graphs_need_little_more_than_the_best_peak() {
         ours += peak(&edges);
         best += smallest_peak(&edges);
     }
-    assert!(ours * 100 <= best * 103, "{ours} live results in all, {best} are enough");
+    assert!(ours * 1000 <= best * 1025, "{ours} live results in all, {best} are enough");
 }

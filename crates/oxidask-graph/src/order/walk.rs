@@ -55,21 +55,26 @@ pub(super) fn room_needed(
 
 const NOT_VISITED: u32 = u32::MAX;
 
-/// The depth-first order, and for each task the reader for which it was visited.
+/// A depth-first order, and for each task the reader for which it was visited; `None` if it keeps as
+/// many results alive as are known to be enough.
 pub(super) fn walk<'a>(
     graph: Sequence<'a>,
     outputs: &[u32],
     room: &[u32],
-) -> (Sequence<'a>, Vec<u32>) {
+    known: usize,
+) -> Option<(Sequence<'a>, Vec<u32>)> {
     let inputs = SortedInputs::new(graph.dependencies, room);
     let mut outputs = outputs.to_vec();
     outputs.sort_by_key(|&output| Reverse(room[output as usize]));
     let visited_for = vec![NOT_VISITED; room.len()];
-    let mut walk = Walk { graph, visited_for, stack: Vec::new(), ready: Vec::new() };
+    let mut walk = Walk { graph, visited_for, stack: Vec::new(), followers: Vec::new() };
     for output in outputs {
         walk.visit(output, &inputs);
+        if walk.graph.peak() >= known {
+            return None;
+        }
     }
-    (walk.graph, walk.visited_for)
+    Some((walk.graph, walk.visited_for))
 }
 
 /// The inputs of each task, those that need most room first; where they need the same, as given.
@@ -101,7 +106,7 @@ struct Walk<'a> {
     graph: Sequence<'a>,
     visited_for: Vec<u32>,
     stack: Vec<(u32, u32)>,
-    ready: Vec<u32>,
+    followers: Vec<u32>,
 }
 
 impl Walk<'_> {
@@ -121,21 +126,7 @@ impl Walk<'_> {
                 }
             } else {
                 self.stack.pop();
-                self.emit_with_followers(task);
-            }
-        }
-    }
-
-    /// Emits a task, then all that became worth running at once by it.
-    fn emit_with_followers(&mut self, task: u32) {
-        self.ready.push(task);
-        while let Some(task) = self.ready.pop() {
-            if !self.graph.is_emitted(task) {
-                self.graph.emit(task, |graph, next| {
-                    if graph.frees_any(next) {
-                        self.ready.push(next);
-                    }
-                });
+                self.graph.emit_with_followers(task, &mut self.followers, |_, _| ());
             }
         }
     }
