@@ -29,6 +29,17 @@ def test_a_wavefront_keeps_the_least_possible_number_of_results(tmp_path):
     assert "excess" in printed
 
 
+def test_the_order_keeps_no_more_results_than_counted_for_dask(tmp_path):
+    run_bench(tmp_path, "order_memory", "--quick")
+    ours, recorded = (
+        {row["graph"]: row for row in map(json.loads, path.read_text().splitlines())}
+        for path in (tmp_path / "order_memory.json", BENCHES / "results" / "order_memory.json")
+    )
+    named = [graph for graph in ours if not graph.startswith("random")]
+    assert len(named) >= 36
+    assert [graph for graph in named if ours[graph]["ours"] > recorded[graph]["dask"]] == []
+
+
 def test_importing_is_light(tmp_path):
     printed, _ = run_bench(tmp_path, "import_time", "--quick")
     assert "imports no NumPy, no pandas, no thread started" in printed
