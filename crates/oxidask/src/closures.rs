@@ -43,7 +43,7 @@ impl Closures {
         let mut next = kept.iter().copied().peekable();
         for task in 0..self.stages.len() as u32 {
             if next.next_if_eq(&task).is_none() {
-                drop(self.replace(task, Stage::Gone));
+                drop_apart(self.replace(task, Stage::Gone));
             }
         }
         self.kept = Some(kept);
@@ -87,6 +87,13 @@ impl Closures {
     }
 }
 
+impl Drop for Closures {
+    fn drop(&mut self) {
+        // Whichever thread is the last one to know the graph does this.
+        self.stages.drain(..).for_each(drop_apart);
+    }
+}
+
 impl Tasks for Closures {
     fn execute(&self, _run: &Run<Self>, task: u32) -> Outcome {
         let task = self.place(task);
@@ -98,7 +105,11 @@ impl Tasks for Closures {
         let (stage, outcome) = match catch_unwind(AssertUnwindSafe(|| call(self))) {
             Ok(Ok(value)) => (Stage::Finished(value), Outcome::Finished),
             Ok(Err(error)) => (self.failed(task, Ok(error)), Outcome::Failed),
-            Err(panic) => (self.failed(task, Err(message_of(&*panic))), Outcome::Failed),
+            Err(panic) => {
+                let message = message_of(&*panic);
+                drop_apart(panic);
+                (self.failed(task, Err(message)), Outcome::Failed)
+            }
         };
         self.replace(task, stage);
         outcome
@@ -107,7 +118,7 @@ impl Tasks for Closures {
     fn release(&self, tasks: &[u32]) {
         for &task in tasks {
             // Dropped after the lock: a result may do anything in its `Drop`.
-            drop(self.replace(self.place(task), Stage::Gone));
+            drop_apart(self.replace(self.place(task), Stage::Gone));
         }
     }
 
@@ -116,6 +127,14 @@ impl Tasks for Closures {
     }
 
     fn yield_now() {}
+}
+
+/// Drops something of the user's, which may panic, in a thread that has other tasks to run.
+fn drop_apart<T>(value: T) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        // The panic's value may be such a thing too.
+        std::mem::forget(panic);
+    }
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> String {

@@ -24,7 +24,8 @@
 //! - A result is dropped as soon as the last closure that reads it has run, and closures run in an
 //!   order that keeps few results alive ([`oxidask_graph::order`]).
 //! - The first failure, be it an error or a panic, ends the computation: nothing more starts, and the
-//!   error says where the task was made.
+//!   error says where the task was made. The threads are as good as before.
+//! - A result whose `Drop` panics does no harm: the panic is reported as any other, and ends there.
 //! - A closure may itself compute a graph with the same [`Threads`]: a thread that waits for a
 //!   computation takes part in it.
 //!

@@ -1,5 +1,6 @@
 //! Threads that compute graphs.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,11 @@ use crate::graph::Graph;
 
 /// How often a thread that waits looks for tasks that nobody takes.
 const TICK: Duration = Duration::from_millis(10);
+
+thread_local! {
+    /// The pool that this thread serves, by its address; 0 if none.
+    static SERVED: Cell<usize> = const { Cell::new(0) };
+}
 
 /// Threads that compute graphs: those that this value owns, and whoever calls
 /// [`compute`](Threads::compute).
@@ -69,7 +75,10 @@ impl Threads {
             // Threads that are stuck in a computation that failed are replaced here.
             for _ in 0..self.pool.threads_to_start(self.count - 1) {
                 let pool = Arc::clone(&self.pool);
-                std::thread::spawn(move || pool.serve());
+                std::thread::spawn(move || {
+                    SERVED.set(Arc::as_ptr(&pool).addr());
+                    pool.serve();
+                });
             }
         }
         self.pool.add(Arc::clone(&run));
@@ -104,7 +113,10 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         self.pool.stop();
-        while self.pool.join(TICK) > 0 {}
+        // After a failure, a closure that still runs may be the last owner: it cannot wait for itself.
+        if SERVED.get() != Arc::as_ptr(&self.pool).addr() {
+            while self.pool.join(TICK) > 0 {}
+        }
     }
 }
 

@@ -160,6 +160,65 @@ fn a_panic_is_an_error_and_what_reads_the_task_never_runs() {
     assert_eq!(Arc::strong_count(&ran), 1);
 }
 
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[test]
+fn results_whose_drop_panics_do_no_harm() {
+    let threads = Threads::new(2);
+    for _ in 0..20 {
+        let mut graph = Graph::new();
+        let bombs: Vec<_> = (0..8).map(|_| graph.call((), |()| Bomb)).collect();
+        let read: Vec<_> = bombs.iter().map(|&bomb| graph.call(bomb, |_| 1)).collect();
+        let sum = graph.call(read, |ones| ones.into_iter().sum::<i32>());
+        assert_eq!(*threads.compute(graph, sum).expect("nothing fails"), 8);
+
+        // Bombs that nobody has read when the computation fails, and one that is thrown.
+        let mut graph = Graph::new();
+        let bombs: Vec<_> = (0..8).map(|_| graph.call((), |()| Bomb)).collect();
+        let thrown: Task<()> = graph.call(bombs, |_| std::panic::panic_any(Bomb));
+        let error = threads.compute(graph, thrown).expect_err("it panics");
+        assert!(error.to_string().ends_with("panicked: it did not say why"), "{error}");
+    }
+}
+
+#[test]
+fn a_closure_that_still_runs_may_be_the_last_owner_of_the_threads() {
+    let threads = Arc::new(Threads::new(2));
+    let (main, meeting) = (std::thread::current().id(), Arc::new(Barrier::new(2)));
+    let (tell, told) = std::sync::mpsc::channel::<()>();
+    let (done, is_done) = std::sync::mpsc::channel();
+    let told = Arc::new(std::sync::Mutex::new(told));
+    let mut graph = Graph::new();
+    let both: Vec<_> = (0..2)
+        .map(|_| {
+            let (threads, meeting) = (Arc::clone(&threads), Arc::clone(&meeting));
+            let (told, done) = (Arc::clone(&told), done.clone());
+            graph.try_call((), move |()| {
+                meeting.wait();
+                if std::thread::current().id() == main {
+                    drop(threads);
+                    return Err("the computation fails");
+                }
+                told.lock().expect("nobody panics").recv().expect("the test tells");
+                drop(threads);
+                done.send(()).expect("the test listens");
+                Ok(())
+            })
+        })
+        .collect();
+    threads.compute(graph, both).expect_err("one of them fails");
+    drop(threads);
+    tell.send(()).expect("the closure listens");
+    is_done.recv_timeout(std::time::Duration::from_secs(60)).expect("it does not wait for itself");
+}
+
 #[test]
 fn closures_run_side_by_side() {
     // Neither of the two ends before the other has begun.
