@@ -59,8 +59,9 @@ bench: build ## measure what the README claims (needs an idle machine; peers: pi
 	PYTHON='$(CURDIR)/$(BIN)/python' cargo bench --quiet -p oxidask-runtime --bench zygote
 	for name in delayed_overhead grid_memory order_memory two_threads import_time exit_status; do $(BIN)/python benches/$$name.py || exit 1; done
 
-docs: build ## run every code block of the documentation
+docs: build ## run every code block of the documentation, and make a site of it in docs/_build
 	$(BIN)/python -m pytest --quiet tests/test_docs.py
+	$(BIN)/python -m sphinx -q -W -b html docs docs/_build
 
 clean: ## remove what was built
 	rm -rf $(VENV) target python/oxidask/_core*.so
