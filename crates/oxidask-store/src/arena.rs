@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
+use std::process;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::allocator::Allocator;
@@ -37,6 +38,8 @@ pub struct Arena {
     file: OwnedFd,
     allocator: Mutex<Allocator>,
     idle_limit: u64,
+    /// The process that made it. A fork of that has a copy of the allocator but the same memory.
+    owner: u32,
 }
 
 impl Arena {
@@ -49,7 +52,8 @@ impl Arena {
         let allocator = Allocator::new(capacity, page_size);
         let file = os::memory_file(name, allocator.capacity())
             .map_err(StoreError::system("make shared memory"))?;
-        Ok(Self { file, allocator: Mutex::new(allocator), idle_limit: settings.idle_limit })
+        let (allocator, idle_limit) = (Mutex::new(allocator), settings.idle_limit);
+        Ok(Self { file, allocator, idle_limit, owner: process::id() })
     }
 
     /// A descriptor of this memory that can be read and mapped but not written, for others.
@@ -59,11 +63,16 @@ impl Arena {
     }
 
     /// Copies parts into one new extent, each aligned as [`part_offsets`] says.
+    ///
+    /// In a fork of the process that made the arena this is an error: both would write in one place.
     pub fn write(&self, parts: &[&[u8]]) -> Result<Extent, StoreError> {
         let lengths = || parts.iter().map(|part| part.len() as u64);
         let length = total_length(lengths());
         if length == 0 {
             return Ok(Extent { offset: 0, length: 0 });
+        }
+        if !self.is_ours() {
+            return Err(StoreError::NotOurs { owner: self.owner });
         }
         let extent = self.allocate(length)?;
         for (part, begin) in parts.iter().zip(part_offsets(lengths())) {
@@ -76,8 +85,10 @@ impl Arena {
     }
 
     /// Makes room for others where this extent is. Nobody may read it any more.
+    ///
+    /// In a fork of the process that made the arena nothing happens: that process still needs it.
     pub fn free(&self, extent: Extent) -> Result<(), StoreError> {
-        if extent.length == 0 {
+        if extent.length == 0 || !self.is_ours() {
             return Ok(());
         }
         let mut allocator = self.lock();
@@ -99,8 +110,15 @@ impl Arena {
 
     /// Gives memory that is kept for reuse back to the system.
     pub fn trim(&self) -> Result<(), StoreError> {
+        if !self.is_ours() {
+            return Ok(());
+        }
         let pages = self.lock().cool(0);
         self.give_back(pages)
+    }
+
+    fn is_ours(&self) -> bool {
+        self.owner == process::id()
     }
 
     fn allocate(&self, length: u64) -> Result<Extent, StoreError> {
@@ -201,6 +219,19 @@ mod tests {
         assert_eq!(resident(&arena), 4 << 20);
         arena.trim().expect("can be given back");
         assert_eq!((arena.idle_nbytes(), resident(&arena)), (0, 3 << 20));
+    }
+
+    #[test]
+    fn a_fork_neither_writes_nor_frees() {
+        let mut arena = arena(1 << 20, 0);
+        let extent = arena.write(&[&[1; 10_000]]).expect("fits");
+        arena.owner += 1;
+        let error = arena.write(&[b"x"]).expect_err("it belongs to another process");
+        assert!(error.to_string().contains("a fork cannot write"), "{error}");
+        arena.free(extent).expect("nothing happens");
+        arena.trim().expect("nothing happens");
+        let bytes = copy_out(arena.file.as_fd(), extent).expect("is there");
+        assert_eq!(bytes, [1; 10_000]);
     }
 
     #[test]

@@ -34,6 +34,15 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
+    /// The arena was made before this process was forked.
+    #[error(
+        "this shared memory belongs to process {owner}: a fork cannot write into it; start processes \
+         with another method than fork, or let the task that forks return the result"
+    )]
+    NotOurs {
+        /// The process that made it.
+        owner: u32,
+    },
     /// The extent is not inside the arena.
     #[error("bytes {offset} to {end} are not in this arena, which has {capacity} bytes")]
     OutsideArena {
@@ -53,6 +62,17 @@ pub enum StoreError {
         problem: &'static str,
         /// What to do.
         cure: &'static str,
+    },
+    /// The system takes no path of this length for a socket.
+    #[error(
+        "the path of a socket may have {most} bytes, and {} has more; choose a folder with a shorter \
+         path", .path.display()
+    )]
+    SocketPathTooLong {
+        /// The path.
+        path: PathBuf,
+        /// Bytes that it may have.
+        most: usize,
     },
     /// Another process listens there.
     #[error("{} is in use by another process; choose another name", .path.display())]

@@ -11,6 +11,9 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use crate::error::StoreError;
 
+/// What fits into `sockaddr_un`, with a zero byte at its end.
+const LONGEST_PATH: usize = 107;
+
 /// A folder that only we can enter, and in which our sockets are.
 #[derive(Debug)]
 pub struct SocketFolder {
@@ -50,6 +53,9 @@ impl SocketFolder {
     pub fn listen(&self, name: &str) -> Result<Listener, StoreError> {
         let _lock = self.lock()?;
         let path = self.path.join(name);
+        if path.as_os_str().len() > LONGEST_PATH {
+            return Err(StoreError::SocketPathTooLong { path, most: LONGEST_PATH });
+        }
         if path.symlink_metadata().is_ok() && !remove_if_stale(&path)? {
             return Err(StoreError::SocketInUse { path });
         }
@@ -218,6 +224,16 @@ mod tests {
         assert!(error.to_string().contains("is in use by another process"), "{error}");
         drop(listener);
         assert_eq!(fs::read_dir(folder.path()).expect("is there").count(), 0);
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_an_error_that_says_so() {
+        let place = Place::new("long");
+        let folder = SocketFolder::open(place.sockets()).expect("is ours");
+        let longest = LONGEST_PATH - folder.path().as_os_str().len() - 1;
+        folder.listen(&"x".repeat(longest)).expect("fits");
+        let error = folder.listen(&"x".repeat(longest + 1)).expect_err("is too long");
+        assert!(error.to_string().contains("may have 107 bytes"), "{error}");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command};
 
-use oxidask_store::{Arena, ArenaSettings, Extent, View, copy_out, pass};
+use oxidask_store::{Arena, ArenaSettings, Extent, StoreError, View, copy_out, pass};
+use rustix::process::{Resource, Rlimit};
 
 const MIB: usize = 1 << 20;
 const ROLE: &str = "OXIDASK_TEST_ROLE";
@@ -113,6 +114,15 @@ fn child() {
             }
             receive(&socket);
         }
+        "write too much" => {
+            // Beyond this limit the system would end the process with a signal.
+            let limit = Rlimit { current: Some(4 << 20), maximum: Some(4 << 20) };
+            rustix::process::setrlimit(Resource::Fsize, limit).expect("it may be lower");
+            let arena = arena("limited");
+            let error = arena.write(&[&vec![1; 5 * MIB]]).expect_err("does not fit");
+            assert!(matches!(error, StoreError::ArenaFull { capacity: 0x40_0000, .. }), "{error}");
+            arena.write(&[&vec![1; 4 * MIB]]).expect("fits");
+        }
         role => panic!("nobody plays {role:?}"),
     }
 }
@@ -168,4 +178,9 @@ fn views_outlive_a_killed_writer_and_then_nothing_remains() {
     assert!(is_anywhere(&name), "a view needs no descriptor");
     drop((early, late));
     assert!(!is_anywhere(&name));
+}
+
+#[test]
+fn an_arena_is_no_larger_than_the_files_that_its_process_may_make() {
+    Peer::start("write too much").wait();
 }

@@ -41,7 +41,8 @@ pub struct ZygoteOptions {
     pub folder: PathBuf,
     /// `sys.path`.
     pub search_path: Vec<OsString>,
-    /// `PYTHONHASHSEED`: the same in all workers of a cluster.
+    /// `PYTHONHASHSEED`: the same in all workers of a cluster. Interpreters with the flag `-E` or
+    /// `-I` ignore it; then it is one in all workers of this zygote.
     pub hash_seed: u32,
     /// Modules to import before workers are forked; one that is not installed is left out.
     pub imports: Vec<String>,
