@@ -32,7 +32,7 @@ pub(crate) mod flag {
 const NOBODY: TaskId = TaskId(u32::MAX);
 /// An id whose attempts have been counted so far is not used anew: messages about old attempts must
 /// never look like news.
-const LAST_ATTEMPT: u32 = u32::MAX / 2;
+pub(crate) const LAST_ATTEMPT: u32 = u32::MAX / 2;
 /// No worker.
 pub(crate) const NOWHERE: WorkerId = WorkerId(u32::MAX);
 

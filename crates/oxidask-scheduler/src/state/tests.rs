@@ -663,3 +663,12 @@ fn an_input_is_not_made_again_for_a_task_that_fails_of_another_input() {
     events.extend([cancelled(&[0]), reading(&[&[1, 2]], &[1, 3], &[0])]);
     assert_eq!(actions_after(events), [report(5, failed(0, Failure::Cancelled))]);
 }
+
+#[test]
+fn an_id_that_has_had_two_billion_attempts_is_retired() {
+    let mut state = state_after([joined(ALICE), submitted(&[&[]], &[0]), finished(ALICE, 0, 0)]);
+    state.tasks.attempt[0] = u32::MAX / 2;
+    state.handle(released(&[0]), Duration::ZERO, &mut Outbox::default());
+    assert_eq!(state.place_for(1), TaskId(1));
+    assert_eq!(state.validate_at_rest(), Ok(()));
+}
