@@ -63,6 +63,14 @@ def test_a_collection_gets_compute_persist_and_visualize(numbers):
     assert numbers.visualize(filename=None).svg.startswith("<svg")
 
 
+def test_a_fused_collection_is_persisted_as_its_own_kind(numbers):
+    with oxidask.config.set({"optimization.fuse.delayed": True}):
+        persisted, value = oxidask.persist(numbers, delayed(inc)(delayed(inc)(1)))
+    assert type(persisted) is Numbers
+    assert persisted.compute() == [1, 2]
+    assert value.compute() == 3
+
+
 # --- Finding collections ---
 
 
@@ -239,6 +247,7 @@ def test_the_scheduler_is_what_was_said_or_set_or_the_default_of_the_collection(
     assert base.get_scheduler(scheduler=mine) is mine
     assert base.get_scheduler(collections=[numbers, numbers]) is threaded.get
     assert base.get_scheduler(cls=Numbers) is threaded.get
+    assert base.get_scheduler(collections=[numbers, delayed(1)]) is threaded.get
     assert base.get_scheduler(cls=int) is None
     with oxidask.config.set(scheduler="sync"):
         assert base.get_scheduler(collections=[numbers]) is local.get_sync

@@ -192,10 +192,8 @@ def persist(
     if not tasks:
         return tuple(unpacked.repack([]))
     run = _scheduler_of(scheduler, kwargs, collections)
-    if optimize_graph:
-        tasks = _optimized(tasks)
     try:
-        values = run(tasks)
+        values = run(_optimized(tasks) if optimize_graph else tasks)
     except BaseException as error:
         shorten_traceback(error)
         raise
