@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-from oxidask import _core
+from oxidask import _core, threaded
 from oxidask._core import Delayed
 from oxidask._errors import shorten_traceback
 from oxidask._protocol import replace_name_in_key
@@ -264,12 +264,6 @@ def _dask_tokenize(self: Delayed) -> Any:
     return self.key
 
 
-def _dask_scheduler(dsk: Mapping[Any, Any], keys: Any, **kwargs: Any) -> Any:
-    from oxidask.threaded import get
-
-    return get(dsk, keys, **kwargs)
-
-
 def _dask_optimize(dsk: Mapping[Any, Any], keys: Any, **kwargs: Any) -> _core.GraphView:
     return _core.GraphView(_core.tasks_of_graph(list(flatten([keys])), dsk))
 
@@ -300,7 +294,7 @@ _methods: dict[str, Any] = {
     "__dask_postcompute__": _dask_postcompute,
     "__dask_postpersist__": _dask_postpersist,
     "__dask_tokenize__": _dask_tokenize,
-    "__dask_scheduler__": staticmethod(_dask_scheduler),
+    "__dask_scheduler__": staticmethod(threaded.get),
     "__dask_optimize__": staticmethod(_dask_optimize),
 }
 for _name, _method in _methods.items():
