@@ -23,32 +23,22 @@ from oxidask.base import (
 from oxidask.core import istask
 from oxidask.delayed import delayed
 from oxidask.local import get_sync as get
-from oxidask.threaded import get as _get_in_threads  # noqa: F401  (it enters its name)
 from oxidask.tokenize import normalize_token, tokenize
 
 if hasattr(_os, "register_at_fork"):
     _os.register_at_fork(after_in_child=_core.after_fork)
 
-# Imported when somebody looks at them: after `import oxidask`, `oxidask.utils` is there as in Dask.
-_LAZY_MODULES = frozenset(
-    {
-        "datasets",
-        "highlevelgraph",
-        "multiprocessing",
-        "optimization",
-        "sizeof",
-        "system",
-        "typing",
-        "utils",
-    }
-)
-
 
 def __getattr__(name: str) -> _ModuleType:
-    if name in _LAZY_MODULES:
+    # After `import oxidask`, `oxidask.utils` is there as in Dask; it is imported when asked for.
+    if not name.startswith("_"):
         import importlib
 
-        return importlib.import_module(f"oxidask.{name}")
+        try:
+            return importlib.import_module(f"oxidask.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"oxidask.{name}":
+                raise
     raise AttributeError(f"module 'oxidask' has no attribute {name!r}")
 
 
