@@ -376,8 +376,8 @@ class _Group:
     task: Any
     #: Keys from outside that it needs.
     edges: set[Any]
-    #: Keys inside, each after those it needs.
-    parts: list[Any]
+    #: What was taken in: groups of its inputs.
+    inner: list[_Group]
     #: Tasks below the last one, levels below it, and tasks that lie beside each other.
     count: int = 0
     height: int = 0
@@ -397,7 +397,7 @@ def _joined(
     needed_by = reverse_dict(needs)
     groups: dict[Any, _Group] = {}
     for key in toposort(dsk, dependencies=needs):
-        alone = _Group(key, dsk[key], needs[key], [key])
+        alone = _Group(key, dsk[key], needs[key], [])
         inner = {
             needed: groups[needed]
             for needed in get_dependencies(dsk, key, as_list=True)
@@ -433,7 +433,7 @@ def _join(outer: _Group, inner: list[_Group]) -> _Group | None:
         outer.key,
         task,
         own_edges | inner_edges,
-        [*(part for group in inner for part in group.parts), outer.key],
+        inner,
         count=sum(group.count + 1 for group in inner),
         height=max(group.height for group in inner) + 1,
         width=sum(group.width for group in inner),
@@ -449,12 +449,26 @@ def _graph_of(
     graph: _Graph = {}
     dependencies: dict[Any, set[Any]] = {}
     for key, group in groups.items():
-        name = renamer(group.parts) if renamer and len(group.parts) > 1 else None
+        name = renamer(_parts_of(group)) if renamer and group.inner else None
         if name is not None and name not in groups and name not in graph:
             graph[key], dependencies[key] = name, {name}
             key = name
         graph[key], dependencies[key] = group.task, set(group.edges)
     return graph, dependencies
+
+
+def _parts_of(group: _Group) -> list[Any]:
+    """Return the keys inside a group, each after those it needs."""
+    parts: list[Any] = []
+    stack: list[tuple[_Group, bool]] = [(group, False)]
+    while stack:
+        one, is_open = stack.pop()
+        if is_open:
+            parts.append(one.key)
+        else:
+            stack.append((one, True))
+            stack.extend((inner, False) for inner in reversed(one.inner))
+    return parts
 
 
 def default_fused_linear_keys_renamer(keys: list[Any]) -> Any:
