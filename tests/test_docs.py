@@ -92,6 +92,7 @@ def test_the_guide_has_blocks_with_expected_output():
         assert sum(expected is not None for _, _, expected in blocks) > 3
 
 
+@pytest.mark.timeout(600)
 def test_the_pages_make_a_site_with_each_public_name_and_no_dead_link(tmp_path):
     shutil.copytree(
         ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("_build", "reference")
