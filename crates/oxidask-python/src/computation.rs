@@ -57,10 +57,12 @@ fn drop_unused(pool: *mut Pool<PythonTasks>) {
     drop(unsafe { Box::from_raw(pool) });
 }
 
-/// The life of a thread of the pool.
+/// The life of a thread of the pool. `on_rest` is called after each `rest` seconds without a task.
 #[pyfunction]
-pub(crate) fn serve() {
-    pool().serve();
+pub(crate) fn serve(rest: Option<f64>, on_rest: Py<PyAny>) {
+    pool().serve_with_rests(rest.map(Duration::from_secs_f64), || {
+        Python::attach(|py| drop(on_rest.call0(py)));
+    });
 }
 
 /// Lets threads leave before the interpreter finalises: a thread that asks for the GIL later would

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use super::{Run, Tasks};
 
@@ -96,12 +97,22 @@ impl<T: Tasks> Pool<T> {
 
     /// The life of a thread of the pool: runs tasks until the pool stops.
     pub fn serve(&self) {
+        self.serve_with_rests(None, || ());
+    }
+
+    /// Like [`Pool::serve`], for threads that must do something now and then: `on_rest` is called
+    /// whenever the thread had nothing to run for so long.
+    pub fn serve_with_rests(&self, rest: Option<Duration>, mut on_rest: impl FnMut()) {
         let thread = {
             let mut inner = self.lock();
             inner.started += 1;
             inner.started - 1
         };
-        while let Some(run) = T::while_waiting(|| self.next_run()) {
+        while let Some(found) = T::while_waiting(|| self.next_run(rest)) {
+            let Some(run) = found else {
+                on_rest();
+                continue;
+            };
             if run.work(thread, || self.wake_one()) {
                 self.stuck.fetch_sub(1, Ordering::SeqCst);
                 break;
@@ -114,7 +125,8 @@ impl<T: Tasks> Pool<T> {
         self.left.notify_all();
     }
 
-    fn next_run(&self) -> Option<Arc<Run<T>>> {
+    /// A run with a task that waits, or none after a rest; `None` when the pool stops.
+    fn next_run(&self, rest: Option<Duration>) -> Option<Option<Arc<Run<T>>>> {
         let mut inner = self.lock();
         loop {
             if inner.stopping {
@@ -124,13 +136,21 @@ impl<T: Tasks> Pool<T> {
             // two sees the other.
             self.idle.fetch_add(1, Ordering::SeqCst);
             let found = inner.runs.iter().rev().find(|run| run.waiting() > 0).map(Arc::clone);
+            let mut is_rested = false;
             if found.is_none() {
-                inner =
-                    self.work.wait(inner).expect("nothing panics while the pool's lock is held");
+                const UNBROKEN: &str = "nothing panics while the pool's lock is held";
+                inner = match rest {
+                    None => self.work.wait(inner).expect(UNBROKEN),
+                    Some(rest) => {
+                        let (inner, wait) = self.work.wait_timeout(inner, rest).expect(UNBROKEN);
+                        is_rested = wait.timed_out();
+                        inner
+                    }
+                };
             }
             self.idle.fetch_sub(1, Ordering::SeqCst);
-            if found.is_some() {
-                return found;
+            if found.is_some() || is_rested {
+                return Some(found);
             }
         }
     }
@@ -163,7 +183,7 @@ impl<T: Tasks> Pool<T> {
     }
 
     /// Waits, at most so long, until the threads have left; says how many have not.
-    pub fn join(&self, timeout: std::time::Duration) -> usize {
+    pub fn join(&self, timeout: Duration) -> usize {
         let (inner, _) = self
             .left
             .wait_timeout_while(self.lock(), timeout, |inner| inner.threads > 0)
