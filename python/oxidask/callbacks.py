@@ -24,11 +24,13 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 class _Active(MutableSet[Any]):
     """The callbacks that are told of the next computation, in the order of their registration.
 
-    One that was registered twice is told once, and must be unregistered twice.
+    One that was registered twice is told once, and must be unregistered twice. Threads may change
+    it at once: the tuple of members is replaced as a whole, under a lock.
     """
 
     def __init__(self) -> None:
-        self._members: list[Any] = []
+        self._members: tuple[Any, ...] = ()
+        self._lock = threading.Lock()
 
     def __contains__(self, callback: object) -> bool:
         return any(one is callback for one in self._members)
@@ -43,13 +45,19 @@ class _Active(MutableSet[Any]):
         return bool(self._members)
 
     def add(self, value: Any) -> None:
-        self._members.append(value)
+        with self._lock:
+            self._members = (*self._members, value)
 
     def discard(self, value: Any) -> None:
-        for place, one in enumerate(self._members):
-            if one is value:
-                del self._members[place]
-                return
+        with self._lock:
+            before = self._members
+            for place, one in enumerate(before):
+                if one is value:
+                    self._members = before[:place] + before[place + 1 :]
+                    break
+
+    def _forget_parent(self) -> None:
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return repr(set(self))
@@ -267,6 +275,7 @@ _busy_lock = threading.Lock()
 def _forget_parent() -> None:
     global _busy_lock
     _busy_lock = threading.Lock()
+    Callback.active._forget_parent()
 
 
 if hasattr(os, "register_at_fork"):
