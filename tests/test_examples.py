@@ -50,12 +50,12 @@ def test_inc_sum_prints_the_sum_and_draws_its_graph(tmp_path):
     assert_is_svg(tmp_path / "inc_sum_graph.svg")
 
 
-@pytest.mark.parametrize("kernel", ["blocks", "loop"])
-def test_structure_factor_agrees_with_its_plain_loop_and_draws(tmp_path, kernel):
+@pytest.mark.parametrize(("kernel", "n"), [("blocks", 2), ("loop", 2), ("python", 1)])
+def test_structure_factor_agrees_with_its_plain_loop_and_draws(tmp_path, kernel, n):
     pytest.importorskip("matplotlib")
     printed = run_example(
         "structure_factor.py",
-        *("--n", 2, "--repeat", 1, "--threads", 2, "--kernel", kernel, "--output", tmp_path),
+        *("--n", n, "--repeat", 1, "--threads", 2, "--kernel", kernel, "--output", tmp_path),
     )
     assert "serial and parallel agree" in printed
     assert "speed-up" in printed
@@ -76,7 +76,7 @@ def test_structure_factor_says_which_argument_is_wrong():
     assert "--n is 0; give 1 or more" in finished.stderr
 
 
-@pytest.mark.parametrize("kernel", ["blocks", "loop"])
+@pytest.mark.parametrize("kernel", ["blocks", "loop", "python"])
 def test_a_crystal_scatters_at_its_lattice_vectors_only(structure_factor, kernel):
     box = np.array([6.0, 8.0, 10.0])
     cells = 4
