@@ -8,10 +8,10 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-slow build lint fmt bench docs clean
+.PHONY: help demo test test-rust test-python test-slow test-freethreaded build lint fmt bench docs clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Oxidask needs Python 3.11 or newer: make PYTHON=python3.12")'
@@ -33,10 +33,13 @@ test-rust: ## tests of the Rust crates
 	PYTHON='$(PYTHON)' cargo test --quiet --workspace --exclude oxidask-python --profile checked
 
 test-python: build ## tests of the Python package
-	$(BIN)/python -m pytest -m 'not slow' --doctest-modules python tests
+	$(BIN)/python -m pytest -m 'not slow and not freethreaded' --doctest-modules python tests
 
 test-slow: build ## tests that take minutes
 	$(BIN)/python -m pytest -m slow --doctest-modules python tests
+
+test-freethreaded: ## tests of the Python package without a GIL: PYTHON_FT=/path/to/python3.13t
+	tests/freethreaded/run.sh
 
 lint: build ## formatting, clippy, rustdoc, ruff, mypy, and the stub of the extension module
 	cargo fmt --all --check

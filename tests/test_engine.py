@@ -318,11 +318,15 @@ INTERRUPT = """
 
     started, ended = threading.Event(), threading.Event()
 
+    def spin():
+        while not ended.is_set():
+            pass
+
     def loop():
         started.set()
         try:
-            while not ended.is_set():
-                pass
+            # CPython 3.13 skips `finally` if such a loop in it is interrupted as it jumps back.
+            spin()
         finally:
             ended.set()
 
