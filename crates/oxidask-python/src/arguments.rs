@@ -310,7 +310,7 @@ fn called_with<'py>(
     (OpKind::Call(1), vec![function, argument])
 }
 
-/// The parts of a dataclass instance, a namedtuple or an OrderedDict.
+/// The parts of a dataclass instance, a namedtuple or an `OrderedDict`.
 fn parts_of_object<'py>(
     py: Python<'py>,
     value: &Bound<'py, PyAny>,
