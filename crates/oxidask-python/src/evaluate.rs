@@ -44,6 +44,34 @@ impl Drop for HangThread {
     }
 }
 
+type RestoreThread = unsafe extern "C-unwind" fn(*mut ffi::PyThreadState);
+
+/// What a thread needs to attach again; it does so when this is dropped.
+struct Detached(*mut ffi::PyThreadState);
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        let declared: unsafe extern "C" fn(_) = ffi::PyEval_RestoreThread;
+        // SAFETY: the two types differ only in what the compiler assumes of unwinding; the state is
+        // the one that `detached` got in this thread.
+        unsafe {
+            let function: RestoreThread = std::mem::transmute(declared);
+            let guard = HangThread;
+            std::hint::black_box(function)(self.0);
+            std::mem::forget(guard);
+        }
+    }
+}
+
+/// Lets other threads have the interpreter while `wait` runs, which must not touch any Python object.
+///
+/// Unlike `Python::detach` of PyO3 before 0.29.3, it survives that the interpreter ends meanwhile.
+pub(crate) fn detached<R>(_py: Python<'_>, wait: impl FnOnce() -> R) -> R {
+    // SAFETY: the thread is attached.
+    let _again = Detached(unsafe { ffi::PyEval_SaveThread() });
+    wait()
+}
+
 thread_local! {
     /// The stack of values of the last evaluation, kept for its room.
     static STACK: Cell<Vec<Py<PyAny>>> = const { Cell::new(Vec::new()) };

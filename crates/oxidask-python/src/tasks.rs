@@ -13,7 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::callbacks::Callbacks;
-use crate::evaluate::{evaluate, raise_in_thread, thread_number};
+use crate::evaluate::{detached, evaluate, raise_in_thread, thread_number};
 use crate::graph::PythonGraph;
 
 /// The tasks of one run, and what is known of them.
@@ -218,7 +218,7 @@ impl Tasks for PythonTasks {
     }
 
     fn while_waiting<R: Send>(wait: impl FnOnce() -> R + Send) -> R {
-        Python::attach(|py| py.detach(wait))
+        Python::attach(|py| detached(py, wait))
     }
 }
 
