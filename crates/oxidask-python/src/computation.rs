@@ -214,12 +214,15 @@ impl Computation {
         self.results(py, outcome)
     }
 
-    /// Each stretch of a thread's time so far: the task's number, seconds since the computation began
-    /// at its beginning and its end, the thread's number, and whether the task returned.
+    /// Each stretch of a thread's time so far in which a task ran: the task's number, seconds since
+    /// the computation began at its beginning and its end, the thread's number, and whether the task
+    /// returned.
     fn spans(&self) -> Vec<(u32, f64, f64, u32, bool)> {
         let seconds = |ns: u64| ns as f64 / 1e9;
         let span = |record: &Record| match record.body {
-            RecordBody::Span { kind, task, thread, duration_ns, .. } => {
+            RecordBody::Span { kind, task, thread, duration_ns, .. }
+                if !self.run.tasks.graph.is_data(task.0) =>
+            {
                 let begin = record.at_ns.saturating_sub(duration_ns);
                 let end = seconds(record.at_ns);
                 Some((task.0, seconds(begin), end, thread, kind == SpanKind::Compute))
@@ -227,11 +230,6 @@ impl Computation {
             _ => None,
         };
         self.run.spans().iter().filter_map(span).collect()
-    }
-
-    /// The keys of tasks by their numbers.
-    fn keys<'py>(&self, py: Python<'py>, tasks: Vec<u32>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        tasks.iter().map(|&task| self.run.tasks.graph.node(task).key_object(py)).collect()
     }
 
     /// Tasks that returned, all tasks, and seconds since the computation began, from the records.

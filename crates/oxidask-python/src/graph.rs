@@ -22,6 +22,8 @@ pub(crate) struct PythonGraph {
     pub(crate) nodes: Vec<Py<Delayed>>,
     /// One task of each group.
     pub(crate) groups: Vec<Py<Delayed>>,
+    /// The number of each input, for tasks of which several inputs are one task by their keys.
+    repeated_inputs: HashMap<u32, Vec<u32>>,
     /// How often a task may be tried again, where annotations say so.
     pub(crate) retries: Vec<(u32, u32)>,
 }
@@ -33,6 +35,21 @@ impl PythonGraph {
 
     pub(crate) fn node(&self, task: u32) -> &Delayed {
         self.nodes[task as usize].get()
+    }
+
+    /// The numbers of a task's inputs, as the lazy value names them: some may be the same.
+    pub(crate) fn inputs(&self, task: u32) -> &[u32] {
+        match self.repeated_inputs.get(&task) {
+            Some(inputs) => inputs,
+            None => self.layer.task(task).dependencies,
+        }
+    }
+
+    /// Whether a task is a value that is there without running anything.
+    pub(crate) fn is_data(&self, task: u32) -> bool {
+        let view = self.layer.task(task);
+        let is_call = |kind| matches!(kind, OpKind::Call(_) | OpKind::CallKeywords(_));
+        view.dependencies.is_empty() && !view.template.0.iter().any(|op| is_call(op.kind()))
     }
 
     /// The names of the groups.
@@ -112,6 +129,8 @@ struct Collector<'py> {
     numbers: Numbers,
     /// Tasks by the hash of their key, where several lazy values may stand for one task.
     shared: HashMap<u128, u32>,
+    /// Tasks by the number in the text of their key, once a key was given that looks like one made.
+    rendered: Option<HashMap<u128, Vec<u32>>>,
     groups: HashMap<(usize, usize), u32>,
     last_group: ((usize, usize), u32),
     row: Vec<u32>,
@@ -124,6 +143,7 @@ impl<'py> Collector<'py> {
             graph: PythonGraph::default(),
             numbers: Numbers::new(),
             shared: HashMap::new(),
+            rendered: None,
             groups: HashMap::new(),
             last_group: ((usize::MAX, usize::MAX), 0),
             row: Vec::new(),
@@ -131,10 +151,13 @@ impl<'py> Collector<'py> {
     }
 
     /// The number of a task in the graph, if it was added.
-    fn find(&self, node: &Py<Delayed>) -> PyResult<Option<u32>> {
+    fn find(&mut self, node: &Py<Delayed>) -> PyResult<Option<u32>> {
         let task = node.get();
         if let Some(number) = self.numbers.get(node, &self.graph.nodes) {
             return Ok(Some(number));
+        }
+        if let Some(found) = self.find_rendered(task)? {
+            return Ok(Some(found));
         }
         if matches!(task.identity, Identity::Random(_)) || self.shared.is_empty() {
             return Ok(None);
@@ -144,6 +167,33 @@ impl<'py> Collector<'py> {
             self.check_same(task, found)?;
         }
         Ok(Some(found))
+    }
+
+    /// The number of a task whose key is the same text though one of the two keys was made and the
+    /// other given, as in graphs that are dictionaries with tasks of lazy values in them.
+    fn find_rendered(&mut self, task: &Delayed) -> PyResult<Option<u32>> {
+        let py = self.py;
+        if self.rendered.is_none() {
+            if !matches!(task.identity, Identity::Named(_)) || task.identity.number(py).is_none() {
+                return Ok(None);
+            }
+            let mut rendered: HashMap<u128, Vec<u32>> = HashMap::new();
+            for (index, node) in self.graph.nodes.iter().enumerate() {
+                if let Some(number) = node.get().identity.number(py) {
+                    rendered.entry(number).or_default().push(index as u32);
+                }
+            }
+            self.rendered = Some(rendered);
+        }
+        let (Some(rendered), Some(number)) = (&self.rendered, task.identity.number(py)) else {
+            return Ok(None);
+        };
+        for &found in rendered.get(&number).into_iter().flatten() {
+            if self.graph.node(found).key_object(py)?.eq(task.key_object(py)?)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Two lazy values with one key given by the user must not be known to differ.
@@ -178,6 +228,7 @@ impl<'py> Collector<'py> {
         self.graph.literals.extend(task.literals.iter().map(|literal| literal.clone_ref(self.py)));
         let group = self.group_of(node);
         if has_repeats(&row) {
+            self.graph.repeated_inputs.insert(index, row.clone());
             let (row, template) = merge_repeats(&row, &task.template);
             self.graph.layer.push(row, &template, literals_from, group);
         } else {
@@ -187,6 +238,11 @@ impl<'py> Collector<'py> {
         self.numbers.set(node, index);
         if !matches!(task.identity, Identity::Random(_)) {
             self.shared.insert(task.identity.hash(self.py)?, index);
+        }
+        if let Some(rendered) = &mut self.rendered
+            && let Some(number) = task.identity.number(self.py)
+        {
+            rendered.entry(number).or_default().push(index);
         }
         if let Some(annotations) = &task.annotations
             && let Some(retries) =

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use oxidask_graph::{OpKind, order};
-use pyo3::exceptions::PyKeyError;
+use pyo3::exceptions::{PyIndexError, PyKeyError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -72,6 +72,16 @@ impl GraphView {
             ranks.set_item(node.get().key_object(py)?, rank)?;
         }
         Ok(ranks)
+    }
+
+    /// The keys of tasks by their numbers.
+    fn keys_of<'py>(&self, py: Python<'py>, tasks: Vec<u32>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let node = |task: u32| {
+            self.graph.nodes.get(task as usize).ok_or_else(|| {
+                PyIndexError::new_err(format!("there is no task {task} of {}", self.graph.len()))
+            })
+        };
+        tasks.into_iter().map(|task| node(task)?.get().key_object(py)).collect()
     }
 
     /// For each task, in order of the graph: key as text, prefix, whether it is given data, the

@@ -37,6 +37,18 @@ impl Identity {
         }
     }
 
+    /// The number at the end of the key's text, if it is one that `key` writes, or looks like one.
+    pub(crate) fn number(&self, py: Python<'_>) -> Option<u128> {
+        match self {
+            Self::Random(number) | Self::Token(number) => Some(*number),
+            Self::Named(key) => {
+                let text = key.bind(py).cast::<PyString>().ok()?.to_cow().ok()?;
+                let (_, digits) = text.rsplit_once('-').filter(|(_, end)| end.len() == 32)?;
+                u128::from_str_radix(digits, 16).ok()
+            }
+        }
+    }
+
     /// The key that users see, for a task with this prefix.
     pub(crate) fn key<'py>(&self, py: Python<'py>, prefix: &str) -> Bound<'py, PyAny> {
         match self {

@@ -4,6 +4,7 @@
 //! - `graph`: collects the tasks that are needed; `raw_graph`: reads graphs that are dictionaries.
 //! - `computation`, `tasks`, `evaluate`: run them in the engine; `callbacks`, `task_states`: what users
 //!   are told meanwhile.
+//! - `resources`: what the process uses meanwhile.
 //! - `rewrite`: the same tasks under other keys, or with other inputs.
 //! - `tokenize`: content hashes. `drawing`: pictures of graphs.
 //!
@@ -31,6 +32,7 @@ mod graph_view;
 mod identity;
 mod origin;
 mod raw_graph;
+mod resources;
 mod rewrite;
 mod settings;
 mod task_states;
@@ -60,6 +62,8 @@ mod _core {
     #[pymodule_export]
     use super::raw_graph::{persisted, task_from_parts, tasks_of_graph};
     #[pymodule_export]
+    use super::resources::ResourceSampler;
+    #[pymodule_export]
     use super::rewrite::{clone_key, cloned, rewritten};
     #[pymodule_export]
     use super::task_states::TaskStates;
@@ -70,6 +74,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("GROUP_FILLS", oxidask_observe::palette::GROUP_FILLS)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -313,15 +313,8 @@ pub(crate) fn parts_of_task<'py>(
     let parts = PyList::empty(py);
     for (number, node) in graph.nodes.iter().enumerate() {
         let node = node.get();
-        let view = graph.layer.task(number as u32);
         let steps: Vec<u8> = node.template.iter().flat_map(|op| op.bits().to_le_bytes()).collect();
-        let inputs: Vec<u32> = if view.dependencies.len() == node.dependencies().len() {
-            view.dependencies.to_vec()
-        } else {
-            // Inputs that are one task by their keys were merged; name them as the task does.
-            let (_, places) = crate::graph::collect(py, node.dependencies())?;
-            places
-        };
+        let inputs = graph.inputs(number as u32).to_vec();
         let literals = PyTuple::new(py, node.literals.iter().map(|literal| literal.bind(py)))?;
         let (tag, identity) = match &node.identity {
             Identity::Random(number) => (0, number.into_pyobject(py)?.into_any()),

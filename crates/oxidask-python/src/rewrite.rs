@@ -1,6 +1,6 @@
 //! The same tasks under other keys, or with other inputs. Nothing runs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use oxidask_graph::{Op, OpKind};
 use pyo3::intern;
@@ -24,7 +24,8 @@ pub(crate) fn rewritten(
     for task in replacements {
         replaced.insert(task.get().identity.hash(py)?, task);
     }
-    rewrite(py, &tasks, |node, inputs, are_new| {
+    let (graph, wanted) = collect(py, &tasks)?;
+    let made = rewrite(py, &graph, |_, node, inputs, are_new| {
         let task = node.get();
         if let Some(replacement) = replaced.get(&task.identity.hash(py)?) {
             return Ok(replacement.clone_ref(py));
@@ -35,7 +36,8 @@ pub(crate) fn rewritten(
         let call = task.call_with(py, inputs);
         let (identity, label) = (task.identity.clone_ref(py), task.label(py));
         Py::new(py, task.renamed(py, identity, label, call))
-    })
+    })?;
+    Ok(wanted.iter().map(|&task| made[task as usize].clone_ref(py)).collect())
 }
 
 /// Equal tasks under keys that follow from the old ones and `seed`; those of `omitted`, and what they
@@ -50,14 +52,15 @@ pub(crate) fn cloned(
     seed: &[u8],
     blocker: Option<(Py<Delayed>, Py<PyAny>)>,
 ) -> PyResult<Vec<Py<Delayed>>> {
-    let (kept, _) = collect(py, &omitted)?;
-    let mut keeps = HashSet::with_capacity(kept.len());
-    for node in &kept.nodes {
-        keeps.insert(node.get().identity.hash(py)?);
-    }
-    rewrite(py, &tasks, |node, inputs, are_new| {
+    // What is omitted is collected first, so its tasks have the lowest numbers.
+    let count = omitted.len();
+    let mut roots = omitted;
+    roots.extend(tasks);
+    let (graph, wanted) = collect(py, &roots)?;
+    let kept = wanted[..count].iter().max().map_or(0, |last| last + 1);
+    let made = rewrite(py, &graph, |number, node, inputs, are_new| {
         let task = node.get();
-        if keeps.contains(&task.identity.hash(py)?) {
+        if number < kept {
             return Ok(node.clone_ref(py));
         }
         let (identity, mut label) = cloned_identity(py, task, seed)?;
@@ -73,7 +76,8 @@ pub(crate) fn cloned(
             call = bound(py, &call, blocker, bind);
         }
         Py::new(py, task.renamed(py, identity, label, call))
-    })
+    })?;
+    Ok(wanted[count..].iter().map(|&task| made[task as usize].clone_ref(py)).collect())
 }
 
 /// The key that `cloned` gives to the task of a key.
@@ -151,41 +155,22 @@ fn mixed(number: u128, seed: &[u8]) -> u128 {
     xxh3_128(&bytes)
 }
 
-/// Goes through all that `roots` need, each task after its inputs. `new_task` gives the new task from the
-/// old one, its new inputs, and whether one of those is not the old one.
+/// Goes through a graph, each task after its inputs. `new_task` gives the new task from the number of
+/// the old one, the old one, its new inputs, and whether one of those is not the old one.
 fn rewrite(
     py: Python<'_>,
-    roots: &[Py<Delayed>],
-    mut new_task: impl FnMut(&Py<Delayed>, Vec<Py<Delayed>>, bool) -> PyResult<Py<Delayed>>,
+    graph: &PythonGraph,
+    mut new_task: impl FnMut(u32, &Py<Delayed>, Vec<Py<Delayed>>, bool) -> PyResult<Py<Delayed>>,
 ) -> PyResult<Vec<Py<Delayed>>> {
-    let (graph, wanted) = collect(py, roots)?;
-    let mut numbers = None;
     let mut made: Vec<Py<Delayed>> = Vec::with_capacity(graph.len());
     let mut is_new: Vec<bool> = Vec::with_capacity(graph.len());
     for (number, node) in graph.nodes.iter().enumerate() {
-        let mut row = graph.layer.task(number as u32).dependencies.to_vec();
-        let inputs = node.get().dependencies();
-        if row.len() < inputs.len() {
-            // Inputs that are one task by their keys stand once in the row.
-            if numbers.is_none() {
-                numbers = Some(numbers_by_identity(py, &graph)?);
-            }
-            let numbers = numbers.as_ref().expect("it was made above");
-            row.clear();
-            for input in inputs {
-                row.push(numbers[&input.get().identity.hash(py)?]);
-            }
-        }
+        let row = graph.inputs(number as u32);
         let are_new = row.iter().any(|&input| is_new[input as usize]);
         let inputs = row.iter().map(|&input| made[input as usize].clone_ref(py)).collect();
-        let new = new_task(node, inputs, are_new)?;
+        let new = new_task(number as u32, node, inputs, are_new)?;
         is_new.push(!new.is(node));
         made.push(new);
     }
-    Ok(wanted.iter().map(|&task| made[task as usize].clone_ref(py)).collect())
-}
-
-fn numbers_by_identity(py: Python<'_>, graph: &PythonGraph) -> PyResult<HashMap<u128, u32>> {
-    let nodes = graph.nodes.iter().enumerate();
-    nodes.map(|(number, node)| Ok((node.get().identity.hash(py)?, number as u32))).collect()
+    Ok(made)
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use oxidask_graph::{Edges, OpKind};
+use oxidask_graph::Edges;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
@@ -93,13 +93,7 @@ impl TaskStates {
         let dependencies = graph.layer.dependencies();
         let dependents = dependencies.reversed();
         let tasks = graph.len() as u32;
-        let is_data: Vec<bool> = (0..tasks)
-            .map(|task| {
-                let view = graph.layer.task(task);
-                let is_call = |kind| matches!(kind, OpKind::Call(_) | OpKind::CallKeywords(_));
-                view.dependencies.is_empty() && !view.template.0.iter().any(|op| is_call(op.kind()))
-            })
-            .collect();
+        let is_data: Vec<bool> = (0..tasks).map(|task| graph.is_data(task)).collect();
         let mut is_wanted = vec![false; tasks as usize];
         for &task in wanted {
             is_wanted[task as usize] = true;

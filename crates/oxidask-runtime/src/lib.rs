@@ -2,7 +2,8 @@
 //!
 //! [`engine`] runs graphs inside the user's process. It knows no Python: what a task is and how it
 //! is run comes from an implementation of [`engine::Tasks`]. [`node`] starts and watches the worker
-//! processes of a host.
+//! processes of a host. [`resources`] looks at what the process uses.
 
 pub mod engine;
 pub mod node;
+pub mod resources;
