@@ -1043,3 +1043,12 @@ def test_keys_of_impure_calls_differ_between_processes():
     impure, pure = zip(*(line.split() for line in printed), strict=True)
     assert len(set(impure)) == 2
     assert len(set(pure)) == 1
+
+
+def test_a_pickled_task_keeps_which_inputs_are_one_task():
+    one, other = (delayed(inc)(10, dask_key_name="same") for _ in range(2))
+    nested = delayed(max)(delayed(inc)(1), delayed(operator.sub)(one, other), one)
+    copy = pickle.loads(pickle.dumps(nested))
+    assert copy.compute() == nested.compute() == 11
+    difference = delayed(max)(delayed(inc)(1), delayed(operator.add)(one, other))
+    assert pickle.loads(pickle.dumps(difference)).compute() == 22

@@ -384,6 +384,27 @@ def test_task_objects_of_other_libraries_are_renamed():
     assert compute(bound) == ([[3]],)
 
 
+def test_task_objects_of_other_libraries_do_not_stand_bare_in_graphs():
+    class Task:
+        dependencies = frozenset()
+
+        def substitute(self, names, key=None):
+            return self
+
+        def __call__(self, values):
+            return 1
+
+    lazy = Blocks({("a", 0): Task()}, "a", 1)
+    graph = dict(checkpoint(lazy).dask)
+    # Whoever reads the graph as tuples would run it in the place of an argument.
+    assert not any(isinstance(part, Task) for task in graph.values() for part in task)
+    assert oxidask.get(graph, ("a", 0)) == 1
+
+
+def test_get_takes_what_has_a_graph():
+    assert oxidask.get(blocks(), [("sum-3", 0), ("sum-3", 1)]) == (3, 5)
+
+
 def test_odd_values_in_graphs_stay_as_they_are():
     graph = {("x", 0): (list, ("y", [1])), ("x", 1): {"a": 1}, ("x", 2): True}
     copy = clone(Blocks(graph, "x", 3))

@@ -637,6 +637,9 @@ def _get(
     **kwargs: Any,
 ) -> Any:
     """Compute keys, or nested lists of keys, of a graph that is a mapping."""
+    if not isinstance(dsk, Mapping) and hasattr(dsk, "__dask_graph__"):
+        # Newer Dask hands an expression to a scheduler that is a function.
+        dsk = dsk.__dask_graph__()
     wanted = list(dict.fromkeys(flatten([keys])))
     tasks = _core.tasks_of_graph(wanted, dsk)
     values = dict(zip(wanted, _run(tasks, mode, num_workers, pool, callbacks), strict=True))

@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::delayed::Delayed;
 use crate::graph::{PythonGraph, collect};
+use crate::raw_graph::is_foreign_task;
 
 /// Key as text, prefix, whether it is given data, inputs, and place in the order to run.
 type DrawnTask = (String, String, bool, Vec<u32>, u32);
@@ -211,6 +212,7 @@ impl GraphView {
         if !looks_like_task
             && !value.is_instance_of::<PyList>()
             && self.number(py, &value)?.is_none()
+            && !is_foreign_task(&value)?
         {
             return Ok(value);
         }

@@ -251,17 +251,21 @@ impl<'py> RawGraph<'py> {
         &self,
         value: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
-        let kind = value.get_type();
         let py = self.py;
-        if !value.is_callable()
-            || kind.getattr_opt(intern!(py, "dependencies"))?.is_none()
-            || kind.getattr_opt(intern!(py, "substitute"))?.is_none()
-        {
+        if !is_foreign_task(value)? {
             return Ok(None);
         }
         let keys = value.getattr(intern!(py, "dependencies"))?.try_iter()?;
         Ok(Some(keys.collect::<PyResult<Vec<_>>>()?))
     }
+}
+
+/// Whether a value is a task object of another library, which would be run where it stands in a graph.
+pub(crate) fn is_foreign_task(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let (py, kind) = (value.py(), value.get_type());
+    Ok(value.is_callable()
+        && kind.getattr_opt(intern!(py, "dependencies"))?.is_some()
+        && kind.getattr_opt(intern!(py, "substitute"))?.is_some())
 }
 
 /// A part of a task's value.
