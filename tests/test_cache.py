@@ -40,6 +40,7 @@ def counted():
     return delayed(note_and_double, pure=True), RUNS
 
 
+@pytest.mark.covers("cache.Cache")
 @pytest.mark.parametrize("scheduler", ["threads", "sync"])
 def test_results_are_used_again(scheduler):
     double, runs = counted()

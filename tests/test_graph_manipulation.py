@@ -62,6 +62,7 @@ def total():
 # ---- clone ----
 
 
+@pytest.mark.covers("graph_manipulation.clone")
 def test_clones_share_no_task_and_have_equal_values():
     *_, whole = total()
     copy = clone(whole)
@@ -165,6 +166,7 @@ def test_inputs_of_one_key_stay_one_task():
 # ---- bind ----
 
 
+@pytest.mark.covers("graph_manipulation.bind")
 def test_children_run_after_parents():
     log = []
     parents = [delayed(log.append)(i) for i in range(20)]
@@ -220,6 +222,7 @@ def test_a_parent_may_be_among_what_the_child_needs():
 # ---- checkpoint ----
 
 
+@pytest.mark.covers("graph_manipulation.checkpoint")
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 64, 65, 300])
 @pytest.mark.parametrize("split_every", [None, False, 2, 3])
 def test_a_checkpoint_is_none_when_all_have_run(count, split_every):
@@ -270,6 +273,7 @@ def test_equal_checkpoints_have_one_key():
 # ---- wait_on ----
 
 
+@pytest.mark.covers("graph_manipulation.wait_on")
 def test_nothing_goes_on_before_all_are_there():
     log = []
     parts = [delayed(log.append)(i) for i in range(20)]

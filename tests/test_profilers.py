@@ -47,6 +47,7 @@ def _nothing_stays_registered():
 # ---- Profiler ----
 
 
+@pytest.mark.covers("diagnostics.Profiler")
 @pytest.mark.parametrize("scheduler", ["threads", "sync", "pool"])
 def test_each_task_is_recorded_with_its_time_and_thread(scheduler):
     before = time.perf_counter()
@@ -153,6 +154,7 @@ def sampler_threads():
     return [name for name in names if name.startswith("oxidask-resourc")]
 
 
+@pytest.mark.covers("diagnostics.ResourceProfiler")
 def test_a_block_records_memory_and_processor_time():
     before = time.perf_counter()
     with ResourceProfiler(dt=0.01) as resources:
@@ -236,6 +238,7 @@ def test_impossible_times_are_refused(dt):
 # ---- CacheProfiler ----
 
 
+@pytest.mark.covers("diagnostics.CacheProfiler")
 def test_each_result_is_recorded_from_its_making_to_its_release():
     with CacheProfiler() as cache:
         chain().compute()
@@ -276,6 +279,7 @@ def profilers():
     return tasks, resources, cache
 
 
+@pytest.mark.covers("diagnostics.visualize")
 def test_the_page_holds_what_was_recorded(profilers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     report = visualize(profilers, show=False)

@@ -71,7 +71,7 @@ class Graph(MutableMapping[Hashable, Any]):
         if all(type(value) is tuple and _is_literal(value) for value in self._changes.values()):
             view = self._graph()
             values = [
-                _core.persisted(task, value[0].value)
+                _core.persisted(task, value[0]())
                 for key, value in self._changes.items()
                 if (task := view.task(key)) is not None
             ]

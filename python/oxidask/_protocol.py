@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from oxidask import _core
 from oxidask._core import Delayed, Unpacked
-from oxidask._names import prefix_of_key
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -234,8 +233,8 @@ def clone_key(key: _Key, seed: Hashable) -> _Key:
     """
     from oxidask.tokenize import tokenize
 
-    name = get_name_from_key(key)
-    cloned: _Key = _with_name(key, f"{prefix_of_key(name)}-{tokenize(name, seed)}")
+    get_name_from_key(key)
+    cloned: _Key = _core.clone_key(key, tokenize(seed).encode())
     return cloned
 
 

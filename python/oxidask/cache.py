@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from oxidask._rebuild import Literal
 from oxidask.callbacks import Callback
+from oxidask.sizeof import sizeof
 
 __all__ = ["Cache"]
 
@@ -102,7 +103,7 @@ class Cache(Callback):
         seconds = perf_counter() - self._begun.pop(key)
         seconds += max((self._seconds.get(one, 0.0) for one in inputs), default=0.0)
         self._seconds[key] = seconds
-        nbytes = _nbytes(value) + 4 * sys.getsizeof(key)
+        nbytes = sizeof(value) + 4 * sys.getsizeof(key)
         self.cache.put(key, value, cost=seconds / nbytes / 1e9, nbytes=nbytes)
 
     def _finish(self, dsk: Any, state: Any, errored: bool) -> None:
@@ -119,9 +120,3 @@ def _cachey_cache(nbytes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
             f"cannot be imported ({error}); pip install cachey, or pass a cache of your own"
         ) from error
     return CacheyCache(nbytes, *args, **kwargs)
-
-
-def _nbytes(value: Any) -> int:
-    """Return about how many bytes a value takes."""
-    nbytes = getattr(value, "nbytes", None)
-    return nbytes if isinstance(nbytes, int) else sys.getsizeof(value)

@@ -11,7 +11,9 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 from oxidask import _core
-from oxidask._core import Delayed, GraphView, Unpacked
+from oxidask._core import Delayed, GraphView
+from oxidask.base import get_name_from_key, unpack_collections
+from oxidask.core import flatten
 from oxidask.delayed import delayed
 from oxidask.tokenize import tokenize
 
@@ -100,26 +102,27 @@ def bind(
     """
     blocker = None if parents is None else checkpoint(parents, split_every=split_every)
     seed_bytes = secrets.token_bytes(16) if seed is None else tokenize(seed).encode()
-    kept = _Lazy(omit)
-    found = _Lazy(children)
+    kept, _ = unpack_collections(omit)
+    found, repack = unpack_collections(children)
     own = iter(
         _core.cloned(
-            [one for one in found.collections if isinstance(one, Delayed)],
-            [task for one in kept.collections for task in _all_tasks(one)],
+            [one for one in found if isinstance(one, Delayed)],
+            [task for one in kept for task in _all_tasks(one)],
             seed_bytes,
             None if blocker is None else (blocker, _bound),
         )
     )
     kept_keys: set[Hashable] | None = None
     made = []
-    for collection in found.collections:
+    for collection in found:
         if isinstance(collection, Delayed):
             made.append(next(own))
             continue
         if kept_keys is None:
-            kept_keys = {key for one in kept.collections for key in _graph(one)}
+            kept_keys = {key for one in kept for key in _graph(one)}
         made.append(_cloned_collection(collection, kept_keys, seed_bytes, blocker))
-    return found.repack(made)
+    (bound,) = repack(made)
+    return bound
 
 
 def checkpoint(*collections: Any, split_every: int | bool | None = None) -> Delayed:
@@ -153,7 +156,8 @@ def checkpoint(*collections: Any, split_every: int | bool | None = None) -> Dela
     """
     width = _width(split_every)
     wait_for = delayed(_checkpoint, pure=True)
-    level = [wait_for(task) for one in _Lazy(collections).collections for task in _key_tasks(one)]
+    found, _ = unpack_collections(*collections)
+    level = [wait_for(task) for one in found for task in _key_tasks(one)]
     while len(level) > 1:
         step = len(level) if width is None else width
         level = [wait_for(*level[at : at + step]) for at in range(0, len(level), step)]
@@ -184,18 +188,18 @@ def wait_on(*collections: Any, split_every: int | bool | None = None) -> Any:
     >>> (high - low).compute()  # begins when both are there
     1
     """
-    found = _Lazy(collections)
-    blocker = checkpoint(*found.collections, split_every=split_every)
+    found, repack = unpack_collections(*collections)
+    blocker = checkpoint(*found, split_every=split_every)
     wait: dict[int | None, Any] = {}
     made = []
-    for one in found.collections:
+    for one in found:
         if not isinstance(one, Delayed):
             made.append(_waiting_collection(one, blocker))
             continue
         if one._length not in wait:
             wait[one._length] = delayed(_wait_on, pure=True, nout=one._length)
         made.append(wait[one._length](one, blocker))
-    waiting: tuple[Any, ...] = found.repack(made)
+    waiting = repack(made)
     return waiting[0] if len(waiting) == 1 else waiting
 
 
@@ -231,28 +235,7 @@ _wait_on.__name__ = "wait_on"
 _bound = _wait_on
 
 
-# ---- Lazy objects in containers ----
-
-
-class _Lazy:
-    """The lazy objects in a value, and the containers around them."""
-
-    def __init__(self, value: Any) -> None:
-        stand_ins: dict[int, Any] = {}
-
-        def stand_in_of(collection: Any) -> Delayed:
-            stand_in = delayed(None, traverse=False)
-            stand_ins[id(stand_in)] = collection
-            assert isinstance(stand_in, Delayed)
-            return stand_in
-
-        self._unpacked = Unpacked((value,), True, stand_in_of)
-        self.collections = [stand_ins.get(id(task), task) for task in self._unpacked.tasks]
-
-    def repack(self, collections: list[Any]) -> Any:
-        """Return the value with others in the place of its lazy objects."""
-        (value,) = self._unpacked.repack(collections)
-        return value
+# ---- Collections ----
 
 
 def _graph(collection: Any) -> Mapping[Hashable, Any]:
@@ -260,21 +243,15 @@ def _graph(collection: Any) -> Mapping[Hashable, Any]:
     return graph if isinstance(graph, Mapping) else dict(graph)
 
 
-def _flat_keys(keys: Any) -> Iterator[Hashable]:
-    stack = [keys]
-    while stack:
-        part = stack.pop()
-        if isinstance(part, list):
-            stack.extend(reversed(part))
-        else:
-            yield part
+def _keys(collection: Any) -> Iterator[Hashable]:
+    return flatten([collection.__dask_keys__()])
 
 
 def _key_tasks(collection: Any) -> list[Delayed]:
     """Return the tasks of the parts of a collection."""
     if isinstance(collection, Delayed):
         return [collection]
-    return _core.tasks_of_graph(list(_flat_keys(collection.__dask_keys__())), _graph(collection))
+    return _core.tasks_of_graph(list(_keys(collection)), _graph(collection))
 
 
 def _all_tasks(collection: Any) -> list[Delayed]:
@@ -305,31 +282,21 @@ def _cloned_collection(
         made[names[key]] = renamed
     if blocker is not None:
         made.update(GraphView([blocker]))
-    rename = {
-        name: clones.key(name)
-        for key in _flat_keys(collection.__dask_keys__())
-        if key in names
-        for name in (_name(key),)
-    }
+    own_names = {get_name_from_key(key) for key in _keys(collection) if key in names}
+    rename: dict[Hashable, Hashable] = {name: clones.key(name) for name in own_names}
     return _rebuilt(collection, made, rename)
 
 
 def _waiting_collection(collection: Any, blocker: Delayed) -> Any:
     made = {**_graph(collection), **GraphView([blocker])}
     rename: dict[Hashable, Hashable] = {}
-    for key in _flat_keys(collection.__dask_keys__()):
-        name = _name(key)
+    for key in _keys(collection):
+        name = get_name_from_key(key)
         if name not in rename:
             rename[name] = f"wait_on-{tokenize(name, blocker.key)}"
         new = (rename[name], *key[1:]) if isinstance(key, tuple) else rename[name]
         made[new] = (_wait_on, key, blocker.key)
     return _rebuilt(collection, made, rename)
-
-
-def _name(key: Any) -> Hashable:
-    """Return what names the collection of a key."""
-    name: Hashable = key[0] if isinstance(key, tuple) and key else key
-    return name
 
 
 def _rebuilt(
