@@ -43,7 +43,42 @@ class CacheData(NamedTuple):
     free_time: float
 
 
-class Profiler(Callback):
+class Recorder(Callback):
+    """What the profilers have in common."""
+
+    def clear(self) -> None:
+        """Forget all results."""
+
+    def visualize(self, **kwargs: Any) -> Any:
+        """Write a page that shows what was recorded; see `oxidask.diagnostics.visualize`.
+
+        Parameters
+        ----------
+        **kwargs
+            As for `oxidask.diagnostics.visualize`.
+
+        Returns
+        -------
+        oxidask.diagnostics.profile_visualize.Report
+
+        Examples
+        --------
+        >>> from oxidask import delayed
+        >>> with Profiler() as profiler:
+        ...     total = delayed(sum)([1, 2]).compute()
+        >>> "Tasks by worker" in profiler.visualize(filename=None, show=False).html
+        True
+        """
+        from oxidask.diagnostics.profile_visualize import visualize
+
+        return visualize(self, **kwargs)
+
+    def __enter__(self) -> Self:
+        self.clear()
+        return super().__enter__()
+
+
+class Profiler(Recorder):
     """Record when each task ran, and in which thread.
 
     It reads what the engine records, so it costs well under a microsecond a task. Use it in a
@@ -112,34 +147,6 @@ class Profiler(Callback):
         self._failures.clear()
         self._records.clear()
 
-    def visualize(self, **kwargs: Any) -> Any:
-        """Write a page that shows the tasks; see `oxidask.diagnostics.visualize`.
-
-        Parameters
-        ----------
-        **kwargs
-            As for `oxidask.diagnostics.visualize`.
-
-        Returns
-        -------
-        oxidask.diagnostics.profile_visualize.Report
-
-        Examples
-        --------
-        >>> from oxidask import delayed
-        >>> with Profiler() as profiler:
-        ...     total = delayed(sum)([1, 2]).compute()
-        >>> profiler.visualize(filename=None, show=False).html.startswith("<!doctype html>")
-        True
-        """
-        from oxidask.diagnostics.profile_visualize import visualize
-
-        return visualize(self, **kwargs)
-
-    def __enter__(self) -> Self:
-        self.clear()
-        return super().__enter__()
-
     def _begin(self, computation: Computation) -> None: ...
 
     def _end(self, computation: Computation, failed: bool) -> None:
@@ -173,7 +180,7 @@ class Profiler(Callback):
 _Span = tuple[int, float, float, int, bool]
 
 
-class ResourceProfiler(Callback):
+class ResourceProfiler(Recorder):
     """Record how much memory and processor time the process and its children use.
 
     As a `with` block it records all the time; registered, while computations run. A thread of its
@@ -250,34 +257,11 @@ class ResourceProfiler(Callback):
         """
         self._stop()
 
-    def visualize(self, **kwargs: Any) -> Any:
-        """Write a page that shows the curves; see `oxidask.diagnostics.visualize`.
-
-        Parameters
-        ----------
-        **kwargs
-            As for `oxidask.diagnostics.visualize`.
-
-        Returns
-        -------
-        oxidask.diagnostics.profile_visualize.Report
-
-        Examples
-        --------
-        >>> with ResourceProfiler(dt=0.1) as resources:
-        ...     pass
-        >>> "Memory" in resources.visualize(filename=None, show=False).html
-        True
-        """
-        from oxidask.diagnostics.profile_visualize import visualize
-
-        return visualize(self, **kwargs)
-
     def __enter__(self) -> Self:
         self._is_entered = True
-        self.clear()
+        super().__enter__()
         self._collect()
-        return super().__enter__()
+        return self
 
     def __exit__(
         self,
@@ -326,7 +310,7 @@ def _one(value: Any) -> int:
     return 1
 
 
-class CacheProfiler(Callback):
+class CacheProfiler(Recorder):
     """Record how long each result is kept, with a measure of it.
 
     Parameters
@@ -370,34 +354,6 @@ class CacheProfiler(Callback):
         """
         self.results = []
         self._kept = {}
-
-    def visualize(self, **kwargs: Any) -> Any:
-        """Write a page that shows the curve; see `oxidask.diagnostics.visualize`.
-
-        Parameters
-        ----------
-        **kwargs
-            As for `oxidask.diagnostics.visualize`.
-
-        Returns
-        -------
-        oxidask.diagnostics.profile_visualize.Report
-
-        Examples
-        --------
-        >>> from oxidask import delayed
-        >>> with CacheProfiler() as cache:
-        ...     total = delayed(sum)([1, 2]).compute()
-        >>> "Results kept" in cache.visualize(filename=None, show=False).html
-        True
-        """
-        from oxidask.diagnostics.profile_visualize import visualize
-
-        return visualize(self, **kwargs)
-
-    def __enter__(self) -> Self:
-        self.clear()
-        return super().__enter__()
 
     def _start(self, dsk: Any) -> None:
         self._kept = {}

@@ -18,13 +18,12 @@ from oxidask.diagnostics.profile import (
     CacheData,
     CacheProfiler,
     Profiler,
+    Recorder,
     ResourceProfiler,
     TaskData,
 )
 
 __all__ = ["Report", "visualize"]
-
-_Profiler = Profiler | ResourceProfiler | CacheProfiler
 
 
 class Report:
@@ -77,7 +76,7 @@ class Report:
 
 
 def visualize(
-    profilers: _Profiler | Iterable[_Profiler],
+    profilers: Recorder | Iterable[Recorder],
     filename: str | os.PathLike[str] | None = "profile.html",
     show: bool = True,
     save: bool | None = None,
@@ -123,9 +122,9 @@ def visualize(
     >>> "Tasks by worker" in report.html
     True
     """
-    found = [profilers] if isinstance(profilers, _Profiler) else list(profilers)
+    found = [profilers] if isinstance(profilers, Recorder) else list(profilers)
     for one in found:
-        if not isinstance(one, _Profiler):
+        if not isinstance(one, Recorder):
             raise TypeError(
                 f"visualize: {one!r} is no profiler; give a Profiler, ResourceProfiler or "
                 "CacheProfiler, or a list of them"
@@ -147,7 +146,7 @@ def _has_screen() -> bool:
     )
 
 
-def _data(profilers: list[_Profiler]) -> dict[str, Any]:
+def _data(profilers: list[Recorder]) -> dict[str, Any]:
     """Return what the page shows, with times in seconds since the first."""
     tasks = [
         one for profiler in profilers if isinstance(profiler, Profiler) for one in profiler.results
