@@ -628,3 +628,25 @@ def test_a_child_process_forgets_who_is_told():
     os.close(read)
     os.close(write)
     assert len(log.keys("posttask")) == 1
+
+
+def test_a_pool_that_gives_fewer_threads_than_it_says_does_the_work():
+    with ThreadPoolExecutor(1) as pool:
+
+        class Stingy:
+            _max_workers = 3
+            given = 0
+
+            def submit(self, function):
+                if self.given == 1:
+                    raise RuntimeError("cannot schedule new futures")
+                self.given += 1
+                return pool.submit(function)
+
+        with Log() as log:
+            assert wide(10).compute(scheduler=Stingy()) == 55
+        stingy = Stingy()
+        stingy.given = 1
+        with pytest.raises(RuntimeError, match="cannot schedule"):
+            wide(10).compute(scheduler=stingy)
+    assert len(log.keys("posttask")) == 11
