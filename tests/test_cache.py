@@ -1,5 +1,6 @@
 """The opportunistic cache: what it offers to the cache it was given, and what it takes from it."""
 
+import gc
 import sys
 import types
 import weakref
@@ -133,4 +134,5 @@ def test_nothing_is_kept_but_by_the_cache():
 
     with Cache(Nothing()):
         delayed(lambda value: 1)(delayed(make, pure=True)()).compute()
-        assert len(alive) == 0
+        while alive:  # The thread that ran the task may drop its result a moment later.
+            gc.collect()

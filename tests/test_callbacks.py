@@ -531,8 +531,8 @@ def test_results_are_not_kept_by_callbacks_after_the_computation():
     with Log() as log:
         delayed(lambda value: None)(delayed(make)()).compute()
     log.events.clear()
-    gc.collect()
-    assert len(alive) == 0
+    while alive:  # The thread that ran the task may drop its result a moment later.
+        gc.collect()
 
 
 def test_results_that_wait_for_a_slow_callback_are_bounded():
