@@ -276,8 +276,8 @@ def visualize(
     *args : object
         Lazy objects or containers of them.
     filename : str, optional
-        Where to write; the suffix decides the format, svg is added if there is none. None writes
-        nothing.
+        Where to write; the suffix decides the format: png (added if there is none), svg, pdf,
+        html, dot or json. None writes nothing.
     traverse : bool, default True
         Whether to look inside containers.
     optimize_graph : bool, default False

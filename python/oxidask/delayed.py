@@ -178,7 +178,7 @@ def _visualize(
     filename : str, optional
         Where to write; None writes nothing.
     format : str, optional
-        The kind of file; by default that of the filename's suffix, or svg.
+        The kind of file; by default that of the filename's suffix, or png.
     optimize_graph : bool, default False
         Whether to draw the graph as it is run.
     **kwargs

@@ -1,7 +1,8 @@
 """Pictures of task graphs: what ``.visualize()`` draws.
 
-The engine lays out the graph and writes one self-contained SVG: no graphviz, no script, no font.
-Boxes are data, pills are function calls, arrows point from a task to those that use its result.
+The engine lays out the graph and writes the file, whatever its format: no graphviz and no font is
+needed. Boxes are data, pills are function calls, arrows point from a task to those that use its
+result.
 """
 
 from __future__ import annotations
@@ -18,15 +19,9 @@ from oxidask import _core
 
 __all__ = ["Picture", "TaskNode", "draw"]
 
-_FORMATS_TO_COME = {
-    "png": "`rsvg-convert graph.svg -o graph.png` or a browser turns it into png",
-    "pdf": "`rsvg-convert -f pdf graph.svg -o graph.pdf` or printing from a browser makes a pdf",
-    "html": "a browser opens it as it is, and in HTML it can stand inline or as an <img>",
-    "jpg": "`rsvg-convert` and an image editor turn it into jpg",
-    "jpeg": "`rsvg-convert` and an image editor turn it into jpeg",
-    "dot": "the drawing needs no graphviz",
-    "json": "the tasks and dependencies are in the collection's `__dask_graph__()`",
-}
+_FORMATS = ("png", "svg", "pdf", "html", "dot", "json")
+# What a filename without a suffix means, as in Dask.
+_DEFAULT_FORMAT = "png"
 _COLORS_TO_COME = (
     "ages",
     "freed",
@@ -45,7 +40,6 @@ _GRAPHVIZ_ATTRIBUTES = (
     "node_sizes",
 )
 _INDEX_OF_KEY = re.compile(r"^\(.*?['\"]((?:, *-?\d+)+),?\)$", re.DOTALL)
-_WIDTH_OF_SVG = re.compile(r'<svg [^>]*?width="([\d.]+)"')
 # In a notebook a picture shrinks to the width of the page, but not beyond this share of its size:
 # labels stay readable and the picture scrolls.
 _LEAST_SCALE = 0.6
@@ -83,12 +77,9 @@ class TaskNode:
 
 
 class Picture:
-    """A drawing; notebooks show it, `save` writes it.
+    """A drawing; notebooks show it, `save` writes it, `render` gives the bytes.
 
-    Parameters
-    ----------
-    svg : str
-        The whole drawing as an SVG document.
+    It comes from `draw` or from ``.visualize()``.
 
     Examples
     --------
@@ -97,18 +88,69 @@ class Picture:
     True
     """
 
-    def __init__(self, svg: str) -> None:
-        self.svg = svg
+    def __init__(self, drawing: _core.Drawing) -> None:
+        self._drawing = drawing
 
     def __repr__(self) -> str:
-        return f"<Picture: {len(self.svg):,} characters of SVG; `save(filename)` writes it>"
+        width, height = self._drawing.size
+        return f"<Picture: {width:,.0f} × {height:,.0f} pixels; `save(filename)` writes it>"
+
+    @property
+    def svg(self) -> str:
+        """The drawing as an SVG document."""
+        return self._drawing.svg()
+
+    def render(self, format: str) -> bytes:
+        """Return what a file of some format holds.
+
+        Parameters
+        ----------
+        format : {"png", "svg", "pdf", "html", "dot", "json"}
+
+        Returns
+        -------
+        bytes
+
+        Raises
+        ------
+        ValueError
+            If the format is not known, or the drawing is too large for a PNG.
+
+        Examples
+        --------
+        >>> picture = draw([TaskNode("x", "x", "x", "data", [], 0)], filename=None)
+        >>> picture.render("png")[1:4]
+        b'PNG'
+        """
+        name = _checked_format(format, format)
+        if name == "png":
+            return self._drawing.png()
+        if name == "pdf":
+            return self._drawing.pdf()
+        return self._text(name).encode()
+
+    def _text(self, name: str) -> str:
+        match name:
+            case "html":
+                return self._drawing.html()
+            case "dot":
+                return self._drawing.dot("")
+            case "json":
+                return self._drawing.json()
+            case _:
+                return self._drawing.svg()
 
     def _repr_svg_(self) -> str:
         return self.svg
 
+    def _repr_png_(self) -> bytes | None:
+        try:
+            return self.render("png")
+        except ValueError:  # too large: the notebook shows the SVG
+            return None
+
     def _repr_html_(self) -> str:
-        found = _WIDTH_OF_SVG.search(self.svg)
-        least = _LEAST_SCALE * float(found[1]) if found else 0.0
+        least = _LEAST_SCALE * self._drawing.size[0]
         style = f"max-width:100%;min-width:{least:.0f}px;height:auto"
         return (
             '<div style="overflow-x:auto">'
@@ -116,13 +158,15 @@ class Picture:
             + "</div>"
         )
 
-    def save(self, filename: str | os.PathLike[str]) -> Path:
+    def save(self, filename: str | os.PathLike[str], format: str | None = None) -> Path:
         """Write the drawing to a file.
 
         Parameters
         ----------
         filename : str or path
-            Where to write; `.svg` is added to a name without a suffix.
+            Where to write; `.png` is added to a name without a suffix.
+        format : str, optional
+            The format, if the suffix does not say it.
 
         Returns
         -------
@@ -131,23 +175,19 @@ class Picture:
 
         Raises
         ------
-        NotImplementedError
-            If the suffix asks for a format other than svg that Dask can write.
         ValueError
-            If the suffix is no known format.
+            If the format is not known, or the drawing is too large for a PNG.
 
         Examples
         --------
         >>> import tempfile
         >>> picture = draw([TaskNode("x", "x", "x", "data", [], 0)], filename=None)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     picture.save(f"{folder}/graph").name
-        'graph.svg'
+        ...     picture.save(f"{folder}/graph.pdf").name
+        'graph.pdf'
         """
-        return self._write(_path_for(filename, None))
-
-    def _write(self, path: Path) -> Path:
-        path.write_text(self.svg, encoding="utf-8")
+        path = _path_for(filename, format)
+        path.write_bytes(self.render(path.suffix))
         return path
 
 
@@ -172,9 +212,11 @@ def draw(
     tasks : sequence of TaskNode
         The tasks; dependencies are positions in this sequence.
     filename : str, path or None, optional
-        Where to write. Its suffix is the format; without one, `.svg` is added. None writes nothing.
+        Where to write. Its suffix is the format: png, svg, pdf, html (with pan, zoom and search),
+        dot (for graphviz) or json (what is drawn, and where); without one, `.png` is added. None
+        writes nothing.
     format : str, optional
-        The format, if the suffix does not say it. Only "svg" for now.
+        The format, if the suffix does not say it.
     rankdir : {"TB", "BT", "LR", "RL"}, optional
         Where dependents stand: below their dependencies, above, to the right, to the left.
     color : {None, "order"}, optional
@@ -201,9 +243,10 @@ def draw(
     Raises
     ------
     ValueError
-        If a format, direction or colour is not known, or tasks depend on each other in a circle.
+        If a format, direction or colour is not known, the drawing is too large for a PNG, or tasks
+        depend on each other in a circle.
     NotImplementedError
-        If Dask has this format, colour, engine or keyword and Oxidask does not yet.
+        If Dask has this colour, engine or keyword and Oxidask does not yet.
     TypeError
         If a keyword is not known.
 
@@ -221,12 +264,12 @@ def draw(
         raise ValueError(f"maxval is a place in the order of execution, from 0; got {maxval}")
     path = None if filename is None else _path_for(filename, format)
     if path is None and format is not None:
-        _check_format(format.removeprefix(".").lower(), format)
+        _checked_format(format, format)
 
     prefixes = {prefix: index for index, prefix in enumerate(_distinct(tasks))}
     seconds = [task.seconds for task in tasks if task.seconds is not None]
     picture = Picture(
-        _core.render_svg(
+        _core.draw_graph(
             labels=[task.key if verbose else task.label for task in tasks],
             details=[""] * len(tasks) if verbose else _details(tasks),
             keys=[task.key for task in tasks],
@@ -244,7 +287,7 @@ def draw(
         )
     )
     if path is not None:
-        picture._write(path)
+        picture.save(path)
     return picture
 
 
@@ -266,27 +309,27 @@ def _index_of(key: str) -> str:
 def _path_for(filename: str | os.PathLike[str], format: str | None) -> Path:
     """Find the file to write; the format is that of the argument, else of the suffix."""
     path = Path(filename)
-    suffix = path.suffix.removeprefix(".").lower()
-    if format is None:
-        if not suffix:
-            return path.with_name(path.name + ".svg")
-        _check_format(suffix, path.name)
-        return path
-    wanted = format.removeprefix(".").lower()
-    _check_format(wanted, format)
-    return path if suffix == wanted else path.with_name(f"{path.name}.{wanted}")
+    if format is not None:
+        wanted = _checked_format(format, format)
+        is_named = path.suffix.removeprefix(".").lower() == wanted
+        return path if is_named else path.with_name(f"{path.name}.{wanted}")
+    if not path.suffix:
+        return path.with_name(f"{path.name}.{_DEFAULT_FORMAT}")
+    _checked_format(path.suffix, path.name)
+    return path
 
 
-def _check_format(format: str, given: str) -> None:
-    if format == "svg":
-        return
-    if format in _FORMATS_TO_COME:
+def _checked_format(format: str, given: str) -> str:
+    name = format.removeprefix(".").lower()
+    if name in _FORMATS:
+        return name
+    if name in ("jpg", "jpeg"):
         raise NotImplementedError(
-            f"visualize cannot write {format} yet ({given!r}); use .svg: {_FORMATS_TO_COME[format]}"
+            f"visualize cannot write {name} ({given!r}); write .png, which has no blurred texts"
         )
     raise ValueError(
-        f"visualize does not know the format {format!r} of {given!r}; "
-        "end the filename in .svg, or give format='svg'"
+        f"visualize does not know the format {name!r} of {given!r}; "
+        f"end the filename in .{', .'.join(_FORMATS)}, or give one of these as format="
     )
 
 

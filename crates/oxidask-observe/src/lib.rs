@@ -1,14 +1,18 @@
 //! Makes visible what happened: records of a run, and drawings of task graphs. It cannot steer.
 //!
 //! - [`Progress`] counts what records tell.
-//! - [`picture`]: a [`picture::TaskGraph`] goes in, a self-contained SVG comes out.
+//! - [`picture`]: a [`picture::TaskGraph`] goes in, a [`drawing::Drawing`] comes out, which
+//!   [`formats`] write as SVG, PNG, PDF, HTML, DOT or JSON.
 
 pub mod collapse;
+pub mod drawing;
+mod font;
+pub mod formats;
 pub mod layout;
 pub mod palette;
 pub mod picture;
 mod progress;
-pub mod svg;
+pub mod scene;
 pub mod text;
 
 pub use progress::{GroupProgress, Progress};

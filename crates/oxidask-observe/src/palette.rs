@@ -48,11 +48,16 @@ pub fn text_on(fill: &str) -> &'static str {
     if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) { "#000000" } else { "#FFFFFF" }
 }
 
-/// Light of the three channels, 0 to 1; black if the text is not `#RRGGBB`.
-fn linear_rgb(fill: &str) -> [f64; 3] {
+/// The three channels; black if the text is not `#RRGGBB`.
+pub fn rgb(fill: &str) -> [u8; 3] {
     let code = u32::from_str_radix(fill.trim_start_matches('#'), 16).unwrap_or(0);
-    [16, 8, 0].map(|shift| {
-        let value = f64::from((code >> shift) & 0xFF) / 255.0;
+    [16, 8, 0].map(|shift| (code >> shift) as u8)
+}
+
+/// Light of the three channels, 0 to 1.
+fn linear_rgb(fill: &str) -> [f64; 3] {
+    rgb(fill).map(|channel| {
+        let value = f64::from(channel) / 255.0;
         if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
     })
 }

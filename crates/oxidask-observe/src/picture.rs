@@ -5,9 +5,11 @@
 use std::fmt::{self, Write as _};
 
 use crate::collapse::{Collapsed, Rule, collapse};
+use crate::drawing::Drawing;
 use crate::layout::{Direction, LayoutError, layers};
 use crate::palette::{GROUP_FILLS, group_fill, order_fill};
-use crate::svg::{self, Arrow, Fill, Outline, Scene, Shape, thousands};
+use crate::scene::{Arrow, Fill, Legend, Outline, Scene, Shape};
+use crate::text::thousands;
 
 /// What a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,11 +111,11 @@ impl From<LayoutError> for PictureError {
     }
 }
 
-/// Draws a task graph as a self-contained SVG.
+/// Draws a task graph; [`crate::formats`] write it down.
 ///
 /// # Errors
 /// If an edge names no task, a task names no prefix, or tasks depend on each other in a circle.
-pub fn render(graph: &TaskGraph, options: &Options) -> Result<String, PictureError> {
+pub fn draw(graph: &TaskGraph, options: &Options) -> Result<Drawing, PictureError> {
     let prefixes = graph.prefixes.len();
     for (task, &Task { prefix, .. }) in graph.tasks.iter().enumerate() {
         if prefix as usize >= prefixes {
@@ -128,6 +130,7 @@ pub fn render(graph: &TaskGraph, options: &Options) -> Result<String, PictureErr
         direction: options.direction,
         title: format!("Task graph: {}", facts.names),
         caption: vec![facts.caption],
+        legend: scale.legend(),
     };
     if graph.tasks.len() > options.limit {
         let prefix_of: Vec<u32> = graph.tasks.iter().map(|task| task.prefix).collect();
@@ -140,12 +143,7 @@ pub fn render(graph: &TaskGraph, options: &Options) -> Result<String, PictureErr
             add_results(graph, &mut scene);
         }
     }
-    if let Scale::Order { .. } = scale {
-        scene
-            .caption
-            .push("Colour and # give the order of execution: dark first, light last.".to_owned());
-    }
-    Ok(svg::write(&scene)?)
+    Ok(Drawing::new(scene)?)
 }
 
 /// What the caption says.
@@ -240,10 +238,23 @@ impl Scale {
         matches!(self, Self::Prefix) && (prefix as usize / GROUP_FILLS.len()) % 2 == 1
     }
 
+    fn legend(&self) -> Option<Legend> {
+        let Self::Order { last } = self else { return None };
+        let step = |index: usize| index as f64 / (LEGEND_STEPS - 1) as f64;
+        Some(Legend {
+            fills: (0..LEGEND_STEPS).map(|index| order_fill(step(index))).collect(),
+            ends: ["#0".to_owned(), format!("#{}", thousands(*last as usize))],
+            meaning: "order of execution".to_owned(),
+        })
+    }
+
     fn is_order(&self) -> bool {
         matches!(self, Self::Order { .. })
     }
 }
+
+/// Colours in the legend of the order.
+const LEGEND_STEPS: usize = 24;
 
 fn outline(kind: Kind) -> Outline {
     match kind {
@@ -267,7 +278,7 @@ fn task_shape(task: &Task, scale: &Scale) -> Shape {
         outline: outline(task.kind),
         fill: scale.fill(task.prefix, task.order.map(f64::from)),
         is_dashed: scale.is_dashed(task.prefix),
-        is_stack: false,
+        tasks: 1,
     }
 }
 
@@ -294,7 +305,7 @@ fn add_results(graph: &TaskGraph, scene: &mut Scene) {
                 outline: Outline::Box,
                 fill: Fill::Plain,
                 is_dashed: false,
-                is_stack: false,
+                tasks: 0,
             });
         }
     }
@@ -344,7 +355,7 @@ fn add_groups(graph: &TaskGraph, collapsed: &Collapsed, scale: &Scale, scene: &m
             outline: if members.has_call { Outline::Pill } else { Outline::Box },
             fill: scale.fill(group.prefix, members.mean_order()),
             is_dashed: scale.is_dashed(group.prefix),
-            is_stack: true,
+            tasks: group.tasks,
         });
     }
     let arrow = |&(source, target, count): &(u32, u32, usize)| Arrow { source, target, count };

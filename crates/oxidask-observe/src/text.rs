@@ -1,15 +1,18 @@
 //! Texts in drawings: how wide they are, and what may stand in XML.
 //!
-//! Nothing here asks for a font. Widths are those of a wide sans-serif face, so a label that fits by
-//! this table fits in whatever narrower face the viewer picks.
+//! Nothing here asks the viewer for a font. Widths are those of wide sans-serif faces, so a label that
+//! fits by this table fits in whatever narrower face the viewer picks, and in the embedded one.
 
-/// Advance widths of the printable ASCII characters, from the space on, in thousandths of the size.
+use crate::font::Font;
+
+/// Advance widths of the printable ASCII characters, from the space on, in thousandths of the size:
+/// the greater of `DejaVu` Sans, the widest usual face, and the embedded font.
 const ASCII_WIDTHS: [u16; 95] = [
-    318, 401, 460, 838, 636, 950, 780, 275, 390, 390, 500, 838, 318, 361, 318, 337, 636, 636, 636,
-    636, 636, 636, 636, 636, 636, 636, 337, 337, 838, 838, 838, 531, 1000, 684, 686, 698, 770, 632,
-    575, 775, 752, 295, 295, 656, 557, 863, 748, 787, 603, 787, 695, 635, 611, 732, 684, 989, 685,
-    611, 685, 390, 337, 390, 838, 500, 500, 613, 635, 550, 635, 615, 352, 635, 634, 278, 278, 579,
-    278, 974, 634, 612, 635, 635, 411, 521, 392, 634, 592, 818, 592, 592, 525, 636, 337, 636, 838,
+    318, 401, 466, 838, 642, 982, 780, 300, 390, 390, 501, 838, 318, 460, 318, 361, 636, 636, 636,
+    636, 646, 636, 636, 636, 636, 636, 337, 337, 838, 838, 838, 531, 1000, 690, 686, 731, 770, 632,
+    591, 775, 752, 295, 571, 672, 566, 904, 754, 787, 639, 787, 695, 642, 646, 745, 690, 989, 685,
+    679, 685, 390, 361, 390, 838, 500, 500, 613, 635, 572, 635, 615, 371, 635, 634, 278, 278, 579,
+    278, 974, 634, 612, 635, 635, 411, 528, 392, 634, 592, 819, 592, 592, 553, 636, 337, 636, 838,
 ];
 
 /// What stands for a character that XML or a reader cannot take.
@@ -34,6 +37,19 @@ pub fn fit(text: &str, font_size: f64, room: f64) -> String {
     let mut shortened: String = kept.collect();
     shortened.push('…');
     shortened
+}
+
+/// A count with commas: `12,345`.
+pub fn thousands(count: usize) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// Appends a text as XML character data that is also safe in a quoted attribute.
@@ -69,10 +85,15 @@ fn advance(character: char) -> f64 {
         0x2026 | 0..0x20 => 1000.0,
         0xB7 => 318.0,
         0x2013 => 500.0,
-        0x7F..=0x10FF => 780.0,
+        0x7F..=0x10FF => embedded_advance(character).max(780.0),
         0x1_0000.. => 1370.0,
         _ => 1050.0,
     }
+}
+
+fn embedded_advance(character: char) -> f64 {
+    let font = Font::embedded();
+    font.find(character).map_or(0.0, |glyph| font.advance(glyph))
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use oxidask_observe::formats::svg;
 use oxidask_observe::layout::Direction;
-use oxidask_observe::picture::{Colouring, Kind, Options, Task, TaskGraph, render};
+use oxidask_observe::picture::{Colouring, Kind, Options, Task, TaskGraph, draw};
 
 /// Adds tasks by name.
 #[derive(Default)]
@@ -158,7 +159,7 @@ fn options() -> Options {
 }
 
 fn check(name: &str, graph: &TaskGraph, options: &Options) {
-    let drawn = render(graph, options).expect("the graph has no cycle");
+    let drawn = svg::write(&draw(graph, options).expect("the graph has no cycle"));
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.svg"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, &drawn).expect("the golden file can be written");

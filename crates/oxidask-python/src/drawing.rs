@@ -2,12 +2,53 @@
 
 use std::str::FromStr;
 
+use oxidask_observe::drawing;
+use oxidask_observe::formats::{dot, html, json, pdf, png, svg};
 use oxidask_observe::layout::Direction;
 use oxidask_observe::picture::{self, Colouring, Kind, Options, Task, TaskGraph};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
-/// Draws a task graph as SVG.
+/// A task graph that is laid out; each format is written when it is asked for.
+#[pyclass(frozen, module = "oxidask._core")]
+pub(crate) struct Drawing(drawing::Drawing);
+
+#[pymethods]
+impl Drawing {
+    #[getter]
+    fn size(&self) -> (f64, f64) {
+        (self.0.size.width, self.0.size.height)
+    }
+
+    fn svg(&self, py: Python<'_>) -> String {
+        py.detach(|| svg::write(&self.0))
+    }
+
+    fn html(&self, py: Python<'_>) -> String {
+        py.detach(|| html::write(&self.0))
+    }
+
+    fn json(&self, py: Python<'_>) -> String {
+        py.detach(|| json::write(&self.0))
+    }
+
+    /// `statements` stand before the nodes.
+    fn dot(&self, py: Python<'_>, statements: &str) -> String {
+        py.detach(|| dot::write(&self.0, statements))
+    }
+
+    fn png<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = py.detach(|| png::write(&self.0)).map_err(value_error)?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    fn pdf<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &py.detach(|| pdf::write(&self.0)))
+    }
+}
+
+/// Lays out the drawing of a task graph.
 ///
 /// `labels`, `details`, `keys`, `groups` (indices into `group_names`) and `kinds` (0 for data, 1 for
 /// a call) have one entry for each task, as do `order` and `seconds` if given; `edges` are pairs of
@@ -17,7 +58,7 @@ use pyo3::prelude::*;
     labels, details, keys, groups, group_names, kinds, edges, rankdir, color, order, seconds, maxval, limit, has_results
 ))]
 #[expect(clippy::too_many_arguments, reason = "the graph crosses in bulk, as columns")]
-pub(crate) fn render_svg(
+pub(crate) fn draw_graph(
     py: Python<'_>,
     labels: Vec<String>,
     details: Vec<String>,
@@ -33,7 +74,7 @@ pub(crate) fn render_svg(
     maxval: Option<u32>,
     limit: usize,
     has_results: bool,
-) -> PyResult<String> {
+) -> PyResult<Drawing> {
     let count = labels.len();
     check_length("details", details.len(), count)?;
     check_length("keys", keys.len(), count)?;
@@ -61,7 +102,7 @@ pub(crate) fn render_svg(
             seconds: seconds.as_mut().and_then(Iterator::next),
         });
         let graph = TaskGraph { tasks: tasks.collect(), prefixes: group_names, edges };
-        picture::render(&graph, &options).map_err(value_error)
+        picture::draw(&graph, &options).map(Drawing).map_err(value_error)
     })
 }
 

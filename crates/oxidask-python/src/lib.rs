@@ -54,7 +54,7 @@ mod _core {
     #[pymodule_export]
     use super::delayed::{Delayed, make_leaf};
     #[pymodule_export]
-    use super::drawing::render_svg;
+    use super::drawing::{Drawing, draw_graph};
     #[pymodule_export]
     use super::graph::fused;
     #[pymodule_export]

@@ -454,31 +454,43 @@ fn is_same(one: f64, other: f64) -> bool {
     (one - other).abs() < 0.05
 }
 
-/// Moves each component to its place, in rows; gives the size of the whole.
+/// Moves each component to its place; gives the size of the whole.
+///
+/// The tallest come first, those of one height as they were given. They stand in rows; beside a tall
+/// one, small ones stand below each other.
 fn pack(components: &[Component], boxes: &[Size], layout: &mut Layout) -> Size {
     let area: f64 =
         boxes.iter().map(|size| (size.width + COMPONENT_GAP) * (size.height + COMPONENT_GAP)).sum();
     let widest = boxes.iter().map(|size| size.width).fold(0.0, f64::max);
     let row_width = widest.max(ROW_WIDTH).max((area * 1.8).sqrt());
+    let mut order: Vec<usize> = (0..components.len()).collect();
+    order.sort_by(|&one, &other| boxes[other].height.total_cmp(&boxes[one].height));
     let mut whole = Size::default();
-    let (mut x, mut y, mut row_height) = (0.0, 0.0, 0.0_f64);
-    for (component, size) in components.iter().zip(boxes) {
-        if x > 0.0 && x + size.width > row_width {
-            y += row_height + COMPONENT_GAP;
-            (x, row_height) = (0.0, 0.0);
+    let (mut row_top, mut row_height) = (0.0, 0.0);
+    // The column that is being filled: its left border, its width, and where its free part begins.
+    let (mut left, mut width, mut free) = (0.0, 0.0, 0.0);
+    for index in order {
+        let size = boxes[index];
+        if size.width > width || free + size.height > row_top + row_height {
+            left = if width > 0.0 { left + width + COMPONENT_GAP } else { left };
+            if left > 0.0 && left + size.width > row_width {
+                row_top += row_height + COMPONENT_GAP;
+                (left, row_height) = (0.0, 0.0);
+            }
+            (width, free) = (size.width, row_top);
+            row_height = f64::max(row_height, size.height);
         }
-        for &node in &component.nodes {
-            shift(&mut layout.nodes[node as usize], x, y);
+        for &node in &components[index].nodes {
+            shift(&mut layout.nodes[node as usize], left, free);
         }
-        for &edge in &component.edges {
+        for &edge in &components[index].edges {
             for point in &mut layout.edges[edge as usize] {
-                shift(point, x, y);
+                shift(point, left, free);
             }
         }
-        row_height = row_height.max(size.height);
-        whole.width = whole.width.max(x + size.width);
-        whole.height = whole.height.max(y + size.height);
-        x += size.width + COMPONENT_GAP;
+        whole.width = whole.width.max(left + size.width);
+        whole.height = whole.height.max(free + size.height);
+        free += size.height + COMPONENT_GAP;
     }
     whole
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::formats::svg;
 
 fn task(label: &str, prefix: u32) -> Task {
     Task {
@@ -28,7 +29,7 @@ const OPTIONS: Options = Options {
 };
 
 fn drawn(graph: &TaskGraph, options: &Options) -> String {
-    render(graph, options).expect("the graph has no cycle")
+    svg::write(&draw(graph, options).expect("the graph has no cycle"))
 }
 
 #[test]
@@ -103,6 +104,7 @@ fn results_stand_between_a_call_and_its_dependents() {
         direction: Direction::TopToBottom,
         title: String::new(),
         caption: Vec::new(),
+        legend: None,
     };
     add_tasks(&graph, &Scale::Prefix, &mut scene);
     add_results(&graph, &mut scene);
@@ -115,6 +117,6 @@ fn results_stand_between_a_call_and_its_dependents() {
 fn a_prefix_that_does_not_exist_is_an_error() {
     let mut graph = graph(&["a"], &[]);
     graph.tasks[0].prefix = 3;
-    let error = render(&graph, &OPTIONS).expect_err("there is one prefix");
+    let error = draw(&graph, &OPTIONS).expect_err("there is one prefix");
     assert_eq!(error.to_string(), "task 0 has prefix 3, but there are 1 prefixes, counted from 0");
 }
