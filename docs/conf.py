@@ -22,12 +22,15 @@ html_theme_options = {"description": "Parallel Python on all your cores", "page_
 html_show_copyright = False
 html_show_sphinx = False
 myst_heading_anchors = 3
-# Pages link to files of the project that are no pages; tests/test_docs.py checks those links.
-suppress_warnings = ["myst.xref_missing"]
+# Pages link to files of the project that are no pages; tests/test_docs.py checks those links. A
+# type in a docstring may be a word that several classes have as a member, such as `key`.
+suppress_warnings = ["myst.xref_missing", "ref.python"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+# An attribute in a docstring may be a property that is described by itself.
+napoleon_use_ivar = True
 
 REFERENCE = Path(__file__).parent / "reference"
 
