@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import doctest
+import re
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -152,6 +155,96 @@ def test_durations_are_in_the_caption():
     assert "T1 6.0 s · T∞ 5.0 s · parallelism 1.2" in " ".join(texts(drawn(tasks)))
 
 
+def test_durations_come_by_key_or_by_prefix():
+    tasks = [call("a", key="('a', 1)"), call("a", key="('a', 2)"), call("c", [0, 1])]
+    durations = {"a": 1.0, ("a", 2): 3.0, "c": 2.0}
+    assert "T1 6.0 s · T∞ 5.0 s" in " ".join(texts(drawn(tasks, durations=durations)))
+    assert "T1" not in " ".join(texts(drawn(tasks, durations={"a": 1.0})))
+
+
+def test_attributes_change_borders_fills_labels_and_lines():
+    root = drawn(
+        [data("x"), call("inc", [0])],
+        graph_attr={"rankdir": "LR"},
+        node_attr={"color": "red", "penwidth": "3.0", "fillcolor": "#eeeeee"},
+        edge_attr={"color": "Blue", "penwidth": 2},
+        function_attributes={"inc-1f2e": {"label": "plus one", "fillcolor": "orange"}},
+    )
+    rects = root.findall(f".//{SVG}g/{SVG}rect")
+    assert [rect.get("fill") for rect in rects] == ["#EEEEEE", "#FFA500"]
+    assert {(rect.get("stroke"), rect.get("stroke-width")) for rect in rects} == {("#FF0000", "3")}
+    assert float(rects[0].get("x")) < float(rects[1].get("x"))
+    assert texts(root)[:2] == ["x", "plus one"]
+    line, head = root.findall(f".//{SVG}path")
+    assert (line.get("stroke"), line.get("stroke-width")) == ("#0000FF", "2")
+    assert head.get("fill") == "#0000FF"
+
+
+def test_a_colour_map_is_a_name_of_matplotlib_or_a_function():
+    matplotlib = pytest.importorskip("matplotlib")
+    tasks = map_then_mean_and_error(3)
+    named = draw(tasks, filename=None, color="order", cmap="autumn").svg
+    assert (
+        named == draw(tasks, filename=None, color="order", cmap=matplotlib.colormaps["autumn"]).svg
+    )
+    assert {"#FF0000", "#FFFF00"} <= set(re.findall("#[0-9A-F]{6}", named))
+    grey = draw(tasks, filename=None, color="order", cmap=lambda place: (place,) * 3).svg
+    assert {"#000000", "#404040", "#BFBFBF"} <= set(re.findall("#[0-9A-F]{6}", grey))
+
+
+class Graphviz(ModuleType):
+    """The part of the package graphviz that is used."""
+
+    class ExecutableNotFound(RuntimeError):
+        pass
+
+    class Source:
+        is_there = True
+
+        def __init__(self, source):
+            self.source = source
+
+        def pipe(self, format):
+            if not self.is_there:
+                raise Graphviz.ExecutableNotFound
+            return f"<svg {format}>{self.source}".encode()
+
+
+@pytest.fixture
+def graphviz(monkeypatch):
+    monkeypatch.setitem(sys.modules, "graphviz", Graphviz("graphviz"))
+
+
+@pytest.mark.usefixtures("graphviz")
+def test_graphviz_draws_what_it_is_asked_to_with_any_attribute(tmp_path):
+    picture = draw(
+        [data("x"), call("inc", [0])],
+        filename=tmp_path / "graph.pdf",
+        engine="graphviz",
+        node_attr={"shape": 'a "star"'},
+    )
+    written = (tmp_path / "graph.pdf").read_text(encoding="utf-8")
+    assert written.startswith("<svg pdf>digraph {")
+    assert 'node [shape="a \\"star\\""]' in written
+    assert "n0 -> n1" in written
+    assert picture._repr_html_() == picture.svg
+    with pytest.raises(NotImplementedError, match="writes no html"):
+        picture.render("html")
+
+
+@pytest.mark.usefixtures("graphviz")
+def test_graphviz_without_its_program_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(Graphviz.Source, "is_there", False)
+    with pytest.raises(RuntimeError, match="needs the program `dot`"):
+        draw([data("x")], filename=None, engine="graphviz").render("png")
+
+
+def test_graphviz_that_is_not_installed_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "graphviz", None)
+    with pytest.raises(RuntimeError, match="needs the package graphviz"):
+        draw([data("x")], filename=None, engine="graphviz")
+
+
 @pytest.mark.parametrize(
     ("rankdir", "axis", "sign"), [("TB", "y", 1), ("BT", "y", -1), ("LR", "x", 1), ("RL", "x", -1)]
 )
@@ -218,11 +311,6 @@ def test_unknown_formats_list_what_works(tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        (
-            {"engine": "graphviz"},
-            NotImplementedError,
-            "the built-in engine draws the graph without it",
-        ),
         ({"engine": "cytoscape"}, NotImplementedError, "engine='cytoscape'"),
         ({"engine": "pen"}, ValueError, "engine 'pen' is not known"),
         ({"color": "ages"}, NotImplementedError, "color='ages' cannot be drawn yet"),
@@ -230,7 +318,18 @@ def test_unknown_formats_list_what_works(tmp_path):
         ({"rankdir": "up"}, ValueError, 'rankdir "up" is not known; give TB, BT, LR or RL'),
         ({"limit": 0}, ValueError, "limit must be 1 or more"),
         ({"maxval": -1}, ValueError, "maxval is a place in the order"),
-        ({"node_attr": {"color": "red"}}, NotImplementedError, "node_attr= belongs to graphviz"),
+        ({"node_sizes": {}}, NotImplementedError, "node_sizes= belongs to graphviz"),
+        (
+            {"node_attr": {"shape": "star"}},
+            NotImplementedError,
+            "'shape', and only color, fillcolor",
+        ),
+        ({"graph_attr": {"dpi": 300}}, NotImplementedError, "'dpi', and only rankdir can be drawn"),
+        ({"function_attributes": {"x": {"shape": "box"}}}, NotImplementedError, "only label, fill"),
+        ({"edge_attr": "red"}, TypeError, "edge_attr= is a dictionary of attributes, not 'red'"),
+        ({"edge_attr": {"color": "rot"}}, ValueError, r"edge_attr\['color'\] is no colour: 'rot'"),
+        ({"node_attr": {"penwidth": "50"}}, ValueError, "a width from 0 to 10 pixels, not '50'"),
+        ({"cmap": "no such map"}, ValueError, "'no such map' is no colour map of matplotlib"),
         ({"colour": "order"}, TypeError, "unknown keyword 'colour'"),
     ],
 )

@@ -309,7 +309,7 @@ def test_nothing_lazy_cannot_be_drawn(tmp_path, monkeypatch):
     ("options", "error", "message"),
     [
         ({"format": "jpeg"}, NotImplementedError, "cannot write jpeg"),
-        ({"engine": "graphviz"}, NotImplementedError, "leave it out"),
+        ({"engine": "cytoscape"}, NotImplementedError, "leave it out"),
         ({"rankdir": "up"}, ValueError, "up"),
         ({"color": "ages"}, NotImplementedError, "use color='order'"),
         ({"colour": "order"}, TypeError, "'colour'"),

@@ -217,6 +217,7 @@ def draw_graph(
     groups: list[int],
     group_names: list[str],
     kinds: list[int],
+    fills: list[str | None],
     edges: list[tuple[int, int]],
     rankdir: str,
     color: str | None,
@@ -225,4 +226,9 @@ def draw_graph(
     maxval: int | None,
     limit: int,
     has_results: bool,
+    scale: list[str],
+    border: str | None,
+    border_width: float | None,
+    line: str | None,
+    line_width: float | None,
 ) -> Drawing: ...

@@ -285,9 +285,11 @@ def visualize(
     maxval : float, optional
         The end of the colour scale, for ``color="order"``.
     engine : str, optional
-        Other engines are not needed: raises NotImplementedError.
+        "graphviz" lets graphviz draw, which must be installed then; the built-in engine needs
+        nothing.
     **kwargs
-        ``format``, ``rankdir``, ``color``, ``limit`` and more: see `oxidask.drawing.draw`.
+        ``format``, ``rankdir``, ``color``, ``limit``, ``durations``, ``node_attr`` and more: see
+        `oxidask.drawing.draw`.
 
     Returns
     -------

@@ -7,15 +7,17 @@ result.
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from oxidask import _core
+from oxidask._appearance import appearance
 
 __all__ = ["Picture", "TaskNode", "draw"]
 
@@ -29,9 +31,8 @@ _COLORS_TO_COME = (
     "memorydecreases",
     "memorypressure",
 )
-_OTHER_ENGINES = ("graphviz", "cytoscape", "ipycytoscape")
-_GRAPHVIZ_ATTRIBUTES = (
-    "cmap",
+_OTHER_ENGINES = ("cytoscape", "ipycytoscape")
+_ATTRIBUTES = (
     "data_attributes",
     "edge_attr",
     "function_attributes",
@@ -88,8 +89,9 @@ class Picture:
     True
     """
 
-    def __init__(self, drawing: _core.Drawing) -> None:
+    def __init__(self, drawing: _core.Drawing, statements: str = "") -> None:
         self._drawing = drawing
+        self._statements = statements
 
     def __repr__(self) -> str:
         width, height = self._drawing.size
@@ -134,7 +136,7 @@ class Picture:
             case "html":
                 return self._drawing.html()
             case "dot":
-                return self._drawing.dot("")
+                return self._drawing.dot(self._statements)
             case "json":
                 return self._drawing.json()
             case _:
@@ -191,6 +193,46 @@ class Picture:
         return path
 
 
+class _GraphvizPicture(Picture):
+    """A drawing that graphviz lays out and writes."""
+
+    @property
+    def svg(self) -> str:
+        return self.render("svg").decode()
+
+    def render(self, format: str) -> bytes:
+        name = _checked_format(format, format)
+        if name in ("dot", "json"):
+            return super().render(name)
+        if name == "html":
+            raise NotImplementedError(
+                "engine='graphviz' writes no html; leave the engine out, or write .svg"
+            )
+        graphviz = _graphviz()
+        source = graphviz.Source(self._drawing.dot(self._statements))
+        try:
+            written: bytes = source.pipe(format=name)
+        except graphviz.ExecutableNotFound as error:
+            raise RuntimeError(
+                "engine='graphviz' needs the program `dot` of graphviz on the PATH; install "
+                "graphviz, or leave the engine out"
+            ) from error
+        return written
+
+    def _repr_html_(self) -> str:
+        return self.svg
+
+
+def _graphviz() -> Any:
+    try:
+        return importlib.import_module("graphviz")
+    except ImportError:
+        raise RuntimeError(
+            "engine='graphviz' needs the package graphviz and its program `dot`; install both, or "
+            "leave the engine out: the built-in one needs neither"
+        ) from None
+
+
 def draw(
     tasks: Sequence[TaskNode],
     *,
@@ -202,8 +244,10 @@ def draw(
     maxval: float | None = None,
     collapse_outputs: bool = True,
     verbose: bool = False,
+    durations: Mapping[Any, float] | None = None,
+    cmap: str | Callable[[float], Any] | None = None,
     engine: str | None = None,
-    **kwargs: object,
+    **kwargs: Any,
 ) -> Picture:
     """Draw a task graph, and write it to a file.
 
@@ -230,10 +274,20 @@ def draw(
         Draw call and result as one shape. False adds a box for the result of each call.
     verbose : bool, optional
         Write whole keys instead of names of functions.
-    engine : None, optional
-        For Dask's signature; the built-in engine is the only one.
+    durations : mapping, optional
+        Seconds by key or by prefix, such as ``{"load": 0.5}``. When they are known of all tasks,
+        the caption says how long all of them take one after the other (T1), and the longest chain
+        (T∞).
+    cmap : str or callable, optional
+        With ``color="order"``: a colour map of matplotlib, or a function from a place between 0 and
+        1 to (red, green, blue), each from 0 to 1.
+    engine : {None, "graphviz"}, optional
+        "graphviz" lets graphviz lay out and write the picture; it must be installed.
     **kwargs
-        Dask's other keywords, which belong to graphviz, raise NotImplementedError.
+        Dask's dictionaries of attributes. The built-in engine takes of ``graph_attr`` rankdir, of
+        ``node_attr`` color (of borders), fillcolor and penwidth, of ``edge_attr`` color and
+        penwidth, and of ``function_attributes`` and ``data_attributes``, which are by key, label
+        and fillcolor. Others raise NotImplementedError; graphviz takes them all.
 
     Returns
     -------
@@ -249,6 +303,8 @@ def draw(
         If Dask has this colour, engine or keyword and Oxidask does not yet.
     TypeError
         If a keyword is not known.
+    RuntimeError
+        If graphviz is asked for and not installed.
 
     Examples
     --------
@@ -266,25 +322,35 @@ def draw(
     if path is None and format is not None:
         _checked_format(format, format)
 
+    looks = appearance(kwargs, cmap, engine)
     prefixes = {prefix: index for index, prefix in enumerate(_distinct(tasks))}
-    seconds = [task.seconds for task in tasks if task.seconds is not None]
-    picture = Picture(
+    usual = [task.key if verbose else task.label for task in tasks]
+    picture = (_GraphvizPicture if engine else Picture)(
         _core.draw_graph(
-            labels=[task.key if verbose else task.label for task in tasks],
+            labels=[
+                looks.labels.get(task.key, label) for task, label in zip(tasks, usual, strict=True)
+            ],
             details=[""] * len(tasks) if verbose else _details(tasks),
             keys=[task.key for task in tasks],
             groups=[prefixes[task.prefix] for task in tasks],
             group_names=list(prefixes),
             kinds=[int(task.kind == "call") for task in tasks],
+            fills=[looks.fills.get(task.key, looks.fill) for task in tasks],
             edges=[(source, k) for k, task in enumerate(tasks) for source in task.dependencies],
-            rankdir=rankdir,
+            rankdir=looks.rankdir or rankdir,
             color=color,
             order=[task.order for task in tasks],
-            seconds=seconds if len(seconds) == len(tasks) else None,
+            seconds=_seconds(tasks, durations or {}),
             maxval=None if maxval is None else round(maxval),
             limit=len(tasks) if limit is None else limit,
             has_results=not collapse_outputs,
-        )
+            scale=looks.scale,
+            border=looks.border,
+            border_width=looks.border_width,
+            line=looks.line,
+            line_width=looks.line_width,
+        ),
+        looks.statements,
     )
     if path is not None:
         picture.save(path)
@@ -293,6 +359,17 @@ def draw(
 
 def _distinct(tasks: Sequence[TaskNode]) -> list[str]:
     return list(dict.fromkeys(task.prefix for task in tasks))
+
+
+def _seconds(tasks: Sequence[TaskNode], durations: Mapping[Any, float]) -> list[float] | None:
+    """Give how long each task takes, if that is known of all."""
+    by_name = {str(name): seconds for name, seconds in durations.items()}
+    found = [
+        by_name.get(task.key, by_name.get(task.prefix)) if task.seconds is None else task.seconds
+        for task in tasks
+    ]
+    known = [float(seconds) for seconds in found if seconds is not None]
+    return known if len(known) == len(tasks) else None
 
 
 def _details(tasks: Sequence[TaskNode]) -> list[str]:
@@ -339,17 +416,19 @@ def _check_choices(color: str | None, engine: str | None, others: dict[str, obje
     if engine in _OTHER_ENGINES:
         raise NotImplementedError(
             f"engine={engine!r} is not supported; leave it out: the built-in engine draws the "
-            "graph without it"
+            "graph without it, and format='html' has zoom and search"
         )
-    if engine is not None:
-        raise ValueError(f"engine {engine!r} is not known; leave it out to use the built-in one")
+    if engine == "graphviz":
+        _graphviz()
+    elif engine is not None:
+        raise ValueError(
+            f"engine {engine!r} is not known; leave it out to use the built-in one, "
+            "or give 'graphviz'"
+        )
     for name in others:
-        if name in _GRAPHVIZ_ATTRIBUTES:
-            raise NotImplementedError(
-                f"{name}= belongs to graphviz, and the built-in engine does not take it; leave it "
-                "out, or edit the SVG"
+        if name not in _ATTRIBUTES:
+            raise TypeError(
+                f"visualize got an unknown keyword {name!r}; known are filename, format, rankdir, "
+                "color, cmap, limit, maxval, collapse_outputs, verbose, durations, engine, "
+                f"{', '.join(_ATTRIBUTES)}"
             )
-        raise TypeError(
-            f"visualize got an unknown keyword {name!r}; known are filename, format, rankdir, "
-            "color, limit, maxval, collapse_outputs, verbose and engine"
-        )

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::layout::{Direction, Layout, LayoutError, Point, Size, layout};
 use crate::palette::text_on;
-use crate::scene::{Arrow, Fill, Legend, Outline, Scene, Shape};
+use crate::scene::{Arrow, Fill, Legend, Outline, Scene, Shape, Style};
 use crate::text::{self, thousands};
 
 const LABEL_SIZE: f64 = 12.0;
@@ -96,8 +96,10 @@ pub struct Card {
     pub radius: f64,
     /// What fills it.
     pub fill: Ink,
-    /// Its border, one pixel wide.
+    /// The colour of its border.
     pub border: Option<Ink>,
+    /// The width of its border in pixels.
+    pub border_width: f64,
     /// Whether the border is dashed.
     pub is_dashed: bool,
 }
@@ -177,9 +179,16 @@ pub enum Mark {
         path: Vec<Step>,
         /// Its width in pixels.
         width: f64,
+        /// Its colour.
+        ink: Ink,
     },
     /// Heads of arrows.
-    Heads(Vec<Step>),
+    Heads {
+        /// The path.
+        path: Vec<Step>,
+        /// Its colour.
+        ink: Ink,
+    },
     /// A shape.
     Node {
         /// The text shown while the pointer rests on it.
@@ -230,7 +239,7 @@ impl Drawing {
         shift(&mut layout, origin);
         let mut marks = lines(&scene, &layout);
         for ((shape, face), &centre) in scene.shapes.iter().zip(faces).zip(&layout.nodes) {
-            marks.push(node(shape, face, centre));
+            marks.push(node(shape, face, centre, &scene.style));
         }
         counts(&scene, &layout, &mut marks);
         let mut bottom = origin.y + layout.size.height + MARGIN;
@@ -279,7 +288,7 @@ impl Face {
     }
 }
 
-fn node(shape: &Shape, face: Face, centre: Point) -> Mark {
+fn node(shape: &Shape, face: Face, centre: Point, style: &Style) -> Mark {
     let (fill, ink) = match &shape.fill {
         Fill::Plain => (Ink::Plain, Ink::PlainText),
         Fill::Colour(fill) => (Ink::Fixed(fill.clone()), Ink::Fixed(text_on(fill).to_owned())),
@@ -295,7 +304,7 @@ fn node(shape: &Shape, face: Face, centre: Point) -> Mark {
         .iter()
         .map(|offset| {
             let middle = Point { x: centre.x + offset, y: centre.y + offset };
-            card(shape, size, middle, fill.clone())
+            card(shape, size, middle, fill.clone(), style)
         })
         .collect();
     let front = offsets[offsets.len() - 1];
@@ -314,7 +323,7 @@ fn node(shape: &Shape, face: Face, centre: Point) -> Mark {
     Mark::Node { title: shape.title.clone(), cards, texts }
 }
 
-fn card(shape: &Shape, size: Size, centre: Point, fill: Ink) -> Card {
+fn card(shape: &Shape, size: Size, centre: Point, fill: Ink, style: &Style) -> Card {
     let radius = match shape.outline {
         Outline::Pill => size.height / 2.0,
         Outline::Box => 3.0,
@@ -328,23 +337,28 @@ fn card(shape: &Shape, size: Size, centre: Point, fill: Ink) -> Card {
         size: Size { width: size.width - 1.0, height: size.height - 1.0 },
         radius: radius - 0.5,
         fill,
-        border: Some(Ink::Border),
+        border: Some(style.border.clone().map_or(Ink::Border, Ink::Fixed)),
+        border_width: style.border_width.unwrap_or(1.0),
         is_dashed: shape.is_dashed,
     }
 }
 
-/// Breaks the caption where it is wider than the picture.
+/// Breaks the caption where it is wider than the picture: between its parts, or between words.
 fn wrapped(caption: &[String], room: f64) -> Vec<String> {
     let mut lines = Vec::new();
     for line in caption {
+        let separator = if line.contains(" · ") { " · " } else { " " };
         let mut current = String::new();
-        for word in line.split(' ') {
-            let longer =
-                if current.is_empty() { word.to_owned() } else { format!("{current} {word}") };
+        for part in line.split(separator) {
+            let longer = if current.is_empty() {
+                part.to_owned()
+            } else {
+                format!("{current}{separator}{part}")
+            };
             if current.is_empty() || text::width(&longer, CAPTION_SIZE) <= room {
                 current = longer;
             } else {
-                lines.push(std::mem::replace(&mut current, word.to_owned()));
+                lines.push(std::mem::replace(&mut current, part.to_owned()));
             }
         }
         lines.push(current);
@@ -390,6 +404,7 @@ fn add_legend(legend: &Legend, room: f64, top: f64, marks: &mut Vec<Mark>) -> f6
             radius: 0.0,
             fill: Ink::Fixed(fill.clone()),
             border: None,
+            border_width: 0.0,
             is_dashed: false,
         }));
     }
@@ -407,6 +422,7 @@ fn add_legend(legend: &Legend, room: f64, top: f64, marks: &mut Vec<Mark>) -> f6
 }
 
 fn lines(scene: &Scene, layout: &Layout) -> Vec<Mark> {
+    let ink = |usual: Ink| scene.style.line.clone().map_or(usual, Ink::Fixed);
     let mut arriving = vec![0_usize; scene.shapes.len()];
     for arrow in &scene.arrows {
         arriving[arrow.target as usize] += 1;
@@ -426,7 +442,8 @@ fn lines(scene: &Scene, layout: &Layout) -> Vec<Mark> {
             }
         }
         if !path.is_empty() {
-            marks.push(Mark::Lines { path, width });
+            let width = scene.style.line_width.unwrap_or(width);
+            marks.push(Mark::Lines { path, width, ink: ink(Ink::Line) });
         }
     }
     let mut has_head = vec![false; scene.shapes.len()];
@@ -439,7 +456,7 @@ fn lines(scene: &Scene, layout: &Layout) -> Vec<Mark> {
         }
     }
     if !heads.is_empty() {
-        marks.push(Mark::Heads(heads));
+        marks.push(Mark::Heads { path: heads, ink: ink(Ink::Head) });
     }
     marks
 }

@@ -30,13 +30,22 @@ pub fn group_fill(group: usize) -> &'static str {
 
 /// The fill of a place between first (0) and last (1).
 pub fn order_fill(place: f64) -> String {
-    let steps = ORDER_FILLS.len() - 1;
-    let exact = place.clamp(0.0, 1.0) * steps as f64;
-    let low = (exact as usize).min(steps - 1);
+    mixed(&ORDER_FILLS, place)
+}
+
+/// The colour of a place between the first (0) and the last (1) of some, given as `#RRGGBB`.
+pub fn blend(fills: &[String], place: f64) -> String {
+    let fills: Vec<[u8; 3]> = fills.iter().map(|fill| rgb(fill)).collect();
+    mixed(&fills, place)
+}
+
+fn mixed(fills: &[[u8; 3]], place: f64) -> String {
+    let last = fills.len().saturating_sub(1);
+    let exact = place.clamp(0.0, 1.0) * last as f64;
+    let (low, high) = (exact.floor() as usize, exact.ceil() as usize);
     let share = exact - low as f64;
     let mixed = [0, 1, 2].map(|channel| {
-        let (from, to) =
-            (f64::from(ORDER_FILLS[low][channel]), f64::from(ORDER_FILLS[low + 1][channel]));
+        let (from, to) = (f64::from(fills[low][channel]), f64::from(fills[high][channel]));
         (from + (to - from) * share).round() as u8
     });
     format!("#{:02X}{:02X}{:02X}", mixed[0], mixed[1], mixed[2])

@@ -7,8 +7,8 @@ use std::fmt::{self, Write as _};
 use crate::collapse::{Collapsed, Rule, collapse};
 use crate::drawing::Drawing;
 use crate::layout::{Direction, LayoutError, layers};
-use crate::palette::{GROUP_FILLS, group_fill, order_fill};
-use crate::scene::{Arrow, Fill, Legend, Outline, Scene, Shape};
+use crate::palette::{GROUP_FILLS, blend, group_fill, order_fill};
+use crate::scene::{Arrow, Fill, Legend, Outline, Scene, Shape, Style};
 use crate::text::thousands;
 
 /// What a task is.
@@ -37,6 +37,8 @@ pub struct Task {
     pub order: Option<u32>,
     /// How long it takes in seconds, if known.
     pub seconds: Option<f64>,
+    /// Its colour, if it is not the one that others of its kind have: `#RRGGBB`.
+    pub fill: Option<String>,
 }
 
 /// What is to be drawn.
@@ -51,7 +53,7 @@ pub struct TaskGraph {
 }
 
 /// What colours mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Colouring {
     /// Each prefix has its colour.
     Prefix,
@@ -59,11 +61,13 @@ pub enum Colouring {
     Order {
         /// The place in the order that gets the lightest colour.
         last: Option<u32>,
+        /// The colours from first to last, `#RRGGBB`; none for the usual ones.
+        fills: Vec<String>,
     },
 }
 
 /// How to draw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Which way dependencies point.
     pub direction: Direction,
@@ -73,6 +77,8 @@ pub struct Options {
     pub limit: usize,
     /// Draw the result of each call as a box of its own.
     pub has_results: bool,
+    /// What is to be drawn otherwise.
+    pub style: Style,
 }
 
 /// Why a graph cannot be drawn.
@@ -123,7 +129,7 @@ pub fn draw(graph: &TaskGraph, options: &Options) -> Result<Drawing, PictureErro
         }
     }
     let facts = Facts::of(graph)?;
-    let scale = Scale::of(graph, options.colouring);
+    let scale = Scale::of(graph, &options.colouring);
     let mut scene = Scene {
         shapes: Vec::new(),
         arrows: Vec::new(),
@@ -131,6 +137,7 @@ pub fn draw(graph: &TaskGraph, options: &Options) -> Result<Drawing, PictureErro
         title: format!("Task graph: {}", facts.names),
         caption: vec![facts.caption],
         legend: scale.legend(),
+        style: options.style.clone(),
     };
     if graph.tasks.len() > options.limit {
         let prefix_of: Vec<u32> = graph.tasks.iter().map(|task| task.prefix).collect();
@@ -212,16 +219,17 @@ fn duration(seconds: f64) -> String {
 /// What colours mean in this graph.
 enum Scale {
     Prefix,
-    Order { last: f64 },
+    Order { last: f64, fills: Vec<String> },
 }
 
 impl Scale {
-    fn of(graph: &TaskGraph, colouring: Colouring) -> Self {
+    fn of(graph: &TaskGraph, colouring: &Colouring) -> Self {
         match colouring {
             Colouring::Prefix => Self::Prefix,
-            Colouring::Order { last } => {
+            Colouring::Order { last, fills } => {
                 let highest = graph.tasks.iter().filter_map(|task| task.order).max();
-                Self::Order { last: f64::from(last.or(highest).unwrap_or(0)) }
+                let last = f64::from(last.or(highest).unwrap_or(0));
+                Self::Order { last, fills: fills.clone() }
             }
         }
     }
@@ -229,7 +237,9 @@ impl Scale {
     fn fill(&self, prefix: u32, order: Option<f64>) -> Fill {
         match (self, order) {
             (Self::Prefix, _) => Fill::Colour(group_fill(prefix as usize).to_owned()),
-            (Self::Order { last }, Some(order)) => Fill::Colour(order_fill(order / last.max(1.0))),
+            (Self::Order { last, fills }, Some(order)) => {
+                Fill::Colour(order_colour(fills, order / last.max(1.0)))
+            }
             (Self::Order { .. }, None) => Fill::Plain,
         }
     }
@@ -239,10 +249,10 @@ impl Scale {
     }
 
     fn legend(&self) -> Option<Legend> {
-        let Self::Order { last } = self else { return None };
+        let Self::Order { last, fills } = self else { return None };
         let step = |index: usize| index as f64 / (LEGEND_STEPS - 1) as f64;
         Some(Legend {
-            fills: (0..LEGEND_STEPS).map(|index| order_fill(step(index))).collect(),
+            fills: (0..LEGEND_STEPS).map(|index| order_colour(fills, step(index))).collect(),
             ends: ["#0".to_owned(), format!("#{}", thousands(*last as usize))],
             meaning: "order of execution".to_owned(),
         })
@@ -251,6 +261,11 @@ impl Scale {
     fn is_order(&self) -> bool {
         matches!(self, Self::Order { .. })
     }
+}
+
+/// The colour of a place in the order, on the user's scale if there is one.
+fn order_colour(fills: &[String], place: f64) -> String {
+    if fills.is_empty() { order_fill(place) } else { blend(fills, place) }
 }
 
 /// Colours in the legend of the order.
@@ -276,7 +291,10 @@ fn task_shape(task: &Task, scale: &Scale) -> Shape {
         detail,
         title: task.key.clone(),
         outline: outline(task.kind),
-        fill: scale.fill(task.prefix, task.order.map(f64::from)),
+        fill: match &task.fill {
+            Some(own) => Fill::Colour(own.clone()),
+            None => scale.fill(task.prefix, task.order.map(f64::from)),
+        },
         is_dashed: scale.is_dashed(task.prefix),
         tasks: 1,
     }

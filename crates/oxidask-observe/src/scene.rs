@@ -69,8 +69,21 @@ pub struct Legend {
     pub meaning: String,
 }
 
+/// What the user wants drawn otherwise.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Style {
+    /// The colour of borders, `#RRGGBB`.
+    pub border: Option<String>,
+    /// The width of borders in pixels.
+    pub border_width: Option<f64>,
+    /// The colour of arrows, `#RRGGBB`.
+    pub line: Option<String>,
+    /// The width of arrows in pixels.
+    pub line_width: Option<f64>,
+}
+
 /// A drawing before it is laid out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
     /// Nodes.
     pub shapes: Vec<Shape>,
@@ -84,4 +97,6 @@ pub struct Scene {
     pub caption: Vec<String>,
     /// Stands above the caption, if colours form a scale.
     pub legend: Option<Legend>,
+    /// What the user wants drawn otherwise.
+    pub style: Style,
 }

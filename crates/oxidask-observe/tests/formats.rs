@@ -4,6 +4,7 @@ use oxidask_observe::drawing::{Drawing, Mark, Text};
 use oxidask_observe::formats::{dot, html, json, pdf, png, svg};
 use oxidask_observe::layout::Direction;
 use oxidask_observe::picture::{Colouring, Kind, Options, Task, TaskGraph, draw};
+use oxidask_observe::scene::Style;
 
 const NAMES: [&str; 6] = ["größe", "Σ_k", "a\"b\\c", "<b>&amp;</b>", "mean", "Щука"];
 
@@ -16,6 +17,7 @@ fn graph(labels: &[&str]) -> TaskGraph {
         kind: if index == 0 { Kind::Data } else { Kind::Call },
         order: Some(index),
         seconds: None,
+        fill: None,
     };
     TaskGraph {
         tasks: (0..).zip(labels).map(task).collect(),
@@ -27,9 +29,10 @@ fn graph(labels: &[&str]) -> TaskGraph {
 fn drawing(labels: &[&str], limit: usize) -> Drawing {
     let options = Options {
         direction: Direction::TopToBottom,
-        colouring: Colouring::Order { last: None },
+        colouring: Colouring::Order { last: None, fills: Vec::new() },
         limit,
         has_results: false,
+        style: Style::default(),
     };
     draw(&graph(labels), &options).expect("the graph has no cycle")
 }
@@ -133,6 +136,7 @@ fn a_png_never_takes_more_memory_than_it_may() {
         colouring: Colouring::Prefix,
         limit: names.len(),
         has_results: false,
+        style: Style::default(),
     };
     let drawing = draw(&graph, &options).expect("the graph has no cycle");
     let error = png::write(&drawing).expect_err("it has a billion pixels").to_string();

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use oxidask_observe::formats::svg;
 use oxidask_observe::layout::Direction;
 use oxidask_observe::picture::{Colouring, Kind, Options, Task, TaskGraph, draw};
+use oxidask_observe::scene::Style;
 
 /// Adds tasks by name.
 #[derive(Default)]
@@ -39,6 +40,7 @@ impl Builder {
             kind,
             order: Some(id),
             seconds: None,
+            fill: None,
         });
         self.graph.edges.extend(dependencies.iter().map(|&dependency| (dependency, id)));
         id
@@ -155,6 +157,7 @@ fn options() -> Options {
         colouring: Colouring::Prefix,
         limit: 200,
         has_results: false,
+        style: Style::default(),
     }
 }
 
@@ -201,7 +204,8 @@ fn stencil_of_8_places_and_4_steps() {
 
 #[test]
 fn wavefront_in_order_of_execution() {
-    let options = Options { colouring: Colouring::Order { last: None }, ..options() };
+    let options =
+        Options { colouring: Colouring::Order { last: None, fills: Vec::new() }, ..options() };
     check("wavefront", &wavefront(10), &options);
 }
 

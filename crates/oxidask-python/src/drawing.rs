@@ -6,6 +6,7 @@ use oxidask_observe::drawing;
 use oxidask_observe::formats::{dot, html, json, pdf, png, svg};
 use oxidask_observe::layout::Direction;
 use oxidask_observe::picture::{self, Colouring, Kind, Options, Task, TaskGraph};
+use oxidask_observe::scene::Style;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -50,12 +51,14 @@ impl Drawing {
 
 /// Lays out the drawing of a task graph.
 ///
-/// `labels`, `details`, `keys`, `groups` (indices into `group_names`) and `kinds` (0 for data, 1 for
-/// a call) have one entry for each task, as do `order` and `seconds` if given; `edges` are pairs of
-/// indices of tasks, dependency first.
+/// `labels`, `details`, `keys`, `groups` (indices into `group_names`), `kinds` (0 for data, 1 for a
+/// call) and `fills` have one entry for each task, as do `order` and `seconds` if given; `edges` are
+/// pairs of indices of tasks, dependency first. Colours are `#RRGGBB`; `scale` goes from the first to
+/// the last place in the order.
 #[pyfunction]
 #[pyo3(signature = (
-    labels, details, keys, groups, group_names, kinds, edges, rankdir, color, order, seconds, maxval, limit, has_results
+    labels, details, keys, groups, group_names, kinds, fills, edges, rankdir, color, order, seconds, maxval, limit,
+    has_results, scale, border, border_width, line, line_width
 ))]
 #[expect(clippy::too_many_arguments, reason = "the graph crosses in bulk, as columns")]
 pub(crate) fn draw_graph(
@@ -66,6 +69,7 @@ pub(crate) fn draw_graph(
     groups: Vec<u32>,
     group_names: Vec<String>,
     kinds: Vec<u8>,
+    fills: Vec<Option<String>>,
     edges: Vec<(u32, u32)>,
     rankdir: &str,
     color: Option<&str>,
@@ -74,25 +78,32 @@ pub(crate) fn draw_graph(
     maxval: Option<u32>,
     limit: usize,
     has_results: bool,
+    scale: Vec<String>,
+    border: Option<String>,
+    border_width: Option<f64>,
+    line: Option<String>,
+    line_width: Option<f64>,
 ) -> PyResult<Drawing> {
     let count = labels.len();
     check_length("details", details.len(), count)?;
     check_length("keys", keys.len(), count)?;
     check_length("groups", groups.len(), count)?;
     check_length("kinds", kinds.len(), count)?;
+    check_length("fills", fills.len(), count)?;
     check_length("order", order.as_ref().map_or(count, Vec::len), count)?;
     check_length("seconds", seconds.as_ref().map_or(count, Vec::len), count)?;
     let options = Options {
         direction: Direction::from_str(rankdir).map_err(value_error)?,
-        colouring: colouring(color, maxval)?,
+        colouring: colouring(color, maxval, scale)?,
         limit,
         has_results,
+        style: Style { border, border_width, line, line_width },
     };
     py.detach(move || {
         let mut orders = order.map(Vec::into_iter);
         let mut seconds = seconds.map(Vec::into_iter);
-        let texts = labels.into_iter().zip(details).zip(keys).zip(groups).zip(kinds);
-        let tasks = texts.map(|((((label, detail), key), prefix), kind)| Task {
+        let texts = labels.into_iter().zip(details).zip(keys).zip(groups).zip(kinds).zip(fills);
+        let tasks = texts.map(|(((((label, detail), key), prefix), kind), fill)| Task {
             label,
             detail,
             key,
@@ -100,16 +111,17 @@ pub(crate) fn draw_graph(
             kind: if kind == 0 { Kind::Data } else { Kind::Call },
             order: orders.as_mut().and_then(Iterator::next),
             seconds: seconds.as_mut().and_then(Iterator::next),
+            fill,
         });
         let graph = TaskGraph { tasks: tasks.collect(), prefixes: group_names, edges };
         picture::draw(&graph, &options).map(Drawing).map_err(value_error)
     })
 }
 
-fn colouring(color: Option<&str>, maxval: Option<u32>) -> PyResult<Colouring> {
+fn colouring(color: Option<&str>, last: Option<u32>, fills: Vec<String>) -> PyResult<Colouring> {
     match color {
         None => Ok(Colouring::Prefix),
-        Some("order") => Ok(Colouring::Order { last: maxval }),
+        Some("order") => Ok(Colouring::Order { last, fills }),
         Some(other) => Err(PyValueError::new_err(format!(
             "color {other:?} is not known; give None (by prefix) or 'order'"
         ))),

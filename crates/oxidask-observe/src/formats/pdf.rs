@@ -70,13 +70,13 @@ struct Page {
 impl Page {
     fn mark(&mut self, mark: &Mark) {
         match mark {
-            Mark::Lines { path, width } => {
-                self.stroke_with(&Ink::Line, *width, false);
+            Mark::Lines { path, width, ink } => {
+                self.stroke_with(ink, *width, false);
                 self.path(path);
                 self.content.stroke();
             }
-            Mark::Heads(path) => {
-                self.fill_with(&Ink::Head);
+            Mark::Heads { path, ink } => {
+                self.fill_with(ink);
                 self.path(path);
                 self.content.fill_nonzero();
             }
@@ -96,7 +96,7 @@ impl Page {
     fn card(&mut self, card: &Card) {
         self.fill_with(&card.fill);
         if let Some(border) = &card.border {
-            self.stroke_with(border, 1.0, card.is_dashed);
+            self.stroke_with(border, card.border_width, card.is_dashed);
         }
         self.path(&card.outline());
         if card.border.is_some() {

@@ -103,8 +103,8 @@ struct Painter {
 impl Painter {
     fn mark(&mut self, mark: &Mark) {
         match mark {
-            Mark::Lines { path, width } => self.stroke(to_path(path), &Ink::Line, *width, false),
-            Mark::Heads(path) => self.fill(to_path(path), &Ink::Head),
+            Mark::Lines { path, width, ink } => self.stroke(to_path(path), ink, *width, false),
+            Mark::Heads { path, ink } => self.fill(to_path(path), ink),
             Mark::Node { cards, texts, .. } => {
                 for card in cards {
                     self.card(card);
@@ -121,7 +121,7 @@ impl Painter {
     fn card(&mut self, card: &Card) {
         self.fill(to_path(&card.outline()), &card.fill);
         if let Some(border) = &card.border {
-            self.stroke(to_path(&card.outline()), border, 1.0, card.is_dashed);
+            self.stroke(to_path(&card.outline()), border, card.border_width, card.is_dashed);
         }
     }
 

@@ -48,18 +48,19 @@ fn push_element(name: &str, content: &str, out: &mut String) {
 
 fn push_mark(mark: &Mark, out: &mut String) {
     match mark {
-        Mark::Lines { path, width } => {
+        Mark::Lines { path, width, ink } => {
+            let class = if *ink == Ink::Line { "class=\"oxg-e\" " } else { "" };
             let _ = writeln!(
                 out,
-                "<path class=\"oxg-e\" fill=\"none\" stroke=\"{}\" stroke-width=\"{width}\" \
+                "<path {class}fill=\"none\" stroke=\"{}\" stroke-width=\"{width}\" \
                  stroke-linejoin=\"round\" d=\"{}\"/>",
-                Ink::Line.light(),
+                ink.light(),
                 Path(path),
             );
         }
-        Mark::Heads(path) => {
-            let fill = Ink::Head.light();
-            let _ = writeln!(out, "<path class=\"oxg-a\" fill=\"{fill}\" d=\"{}\"/>", Path(path));
+        Mark::Heads { path, ink } => {
+            let class = if *ink == Ink::Head { "class=\"oxg-a\" " } else { "" };
+            let _ = writeln!(out, "<path {class}fill=\"{}\" d=\"{}\"/>", ink.light(), Path(path));
         }
         Mark::Node { title, cards, texts } => {
             out.push_str("<g>");
@@ -89,10 +90,12 @@ fn push_mark(mark: &Mark, out: &mut String) {
 
 fn push_card(card: &Card, out: &mut String) {
     out.push_str("<rect");
-    match (&card.border, &card.fill) {
-        (Some(_), Ink::Plain) => out.push_str(" class=\"oxg-n oxg-p\""),
-        (Some(_), _) => out.push_str(" class=\"oxg-n\""),
-        (None, _) => {}
+    let border = if card.border == Some(Ink::Border) { "oxg-n" } else { "" };
+    let fill = if card.fill == Ink::Plain { "oxg-p" } else { "" };
+    match (border, fill) {
+        ("", "") => {}
+        (one, "") | ("", one) => _ = write!(out, " class=\"{one}\""),
+        (one, other) => _ = write!(out, " class=\"{one} {other}\""),
     }
     let _ = write!(
         out,
@@ -105,7 +108,8 @@ fn push_card(card: &Card, out: &mut String) {
         card.fill.light(),
     );
     if let Some(border) = &card.border {
-        let _ = write!(out, " stroke=\"{}\" stroke-width=\"1\"", border.light());
+        let _ =
+            write!(out, " stroke=\"{}\" stroke-width=\"{}\"", border.light(), card.border_width);
     }
     if card.is_dashed {
         out.push_str(" stroke-dasharray=\"4 2\"");

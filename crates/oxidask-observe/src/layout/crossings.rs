@@ -5,9 +5,9 @@ use super::proper::Proper;
 /// At most this many passes over all layers.
 const MOST_SWEEPS: usize = 24;
 /// Steps all sweeps together may take, about; it bounds the time without a clock.
-const SWEEP_BUDGET: usize = 4_000_000;
+const SWEEP_BUDGET: usize = 2_000_000;
 /// Steps all exchanges of neighbours together may take, about.
-const EXCHANGE_BUDGET: usize = 2_000_000;
+const EXCHANGE_BUDGET: usize = 1_000_000;
 /// Give up after so many sweeps without a better order.
 const PATIENCE: usize = 6;
 

@@ -144,4 +144,4 @@ fn longest_affordable(
 /// Passages that any graph can afford: enough to route every edge of a graph of some hundred tasks.
 const ROUTE_BUDGET: usize = 40_000;
 /// Further passages for each node and edge.
-const ROUTE_BUDGET_EACH: usize = 6;
+const ROUTE_BUDGET_EACH: usize = 3;

@@ -10,6 +10,7 @@ fn task(label: &str, prefix: u32) -> Task {
         kind: Kind::Call,
         order: None,
         seconds: None,
+        fill: None,
     }
 }
 
@@ -26,6 +27,7 @@ const OPTIONS: Options = Options {
     colouring: Colouring::Prefix,
     limit: 200,
     has_results: false,
+    style: Style { border: None, border_width: None, line: None, line_width: None },
 };
 
 fn drawn(graph: &TaskGraph, options: &Options) -> String {
@@ -90,7 +92,11 @@ fn groups_in_execution_order_show_their_range() {
     let mut graph = graph(&["a", "b"], &[]);
     graph.tasks =
         (0..10).map(|index| Task { order: Some(index), ..task("a", index / 5) }).collect();
-    let options = Options { colouring: Colouring::Order { last: None }, limit: 3, ..OPTIONS };
+    let options = Options {
+        colouring: Colouring::Order { last: None, fills: Vec::new() },
+        limit: 3,
+        ..OPTIONS
+    };
     let svg = drawn(&graph, &options);
     assert!(svg.contains(">×5 · #0–#4</text>") && svg.contains(">×5 · #5–#9</text>"));
 }
@@ -105,6 +111,7 @@ fn results_stand_between_a_call_and_its_dependents() {
         title: String::new(),
         caption: Vec::new(),
         legend: None,
+        style: Style::default(),
     };
     add_tasks(&graph, &Scale::Prefix, &mut scene);
     add_results(&graph, &mut scene);
