@@ -87,7 +87,7 @@ def test_links_lead_to_files(page):
 
 
 def test_the_guide_has_blocks_with_expected_output():
-    for name in ("start", "tutorial", "delayed", "watching", "engine"):
+    for name in ("start", "tutorial", "delayed", "pictures", "watching", "engine"):
         blocks = blocks_of(ROOT / "docs" / "guide" / f"{name}.md")
         assert sum(expected is not None for _, _, expected in blocks) > 3
 
