@@ -22,6 +22,13 @@ pub struct Pool<T> {
     stuck: Arc<AtomicUsize>,
 }
 
+/// What a thread that asked for a run gets.
+enum Found<T> {
+    Run(Arc<Run<T>>),
+    Rested,
+    Stopping,
+}
+
 struct Inner<T> {
     /// The newest last: it is served first, because others may wait for it inside their tasks.
     runs: Vec<Arc<Run<T>>>,
@@ -108,10 +115,14 @@ impl<T: Tasks> Pool<T> {
             inner.started += 1;
             inner.started - 1
         };
-        while let Some(found) = T::while_waiting(|| self.next_run(rest)) {
-            let Some(run) = found else {
-                on_rest();
-                continue;
+        loop {
+            let run = match T::while_waiting(|| self.next_run(rest)) {
+                Found::Run(run) => run,
+                Found::Rested => {
+                    on_rest();
+                    continue;
+                }
+                Found::Stopping => break,
             };
             if run.work(thread, || self.wake_one()) {
                 self.stuck.fetch_sub(1, Ordering::SeqCst);
@@ -125,12 +136,12 @@ impl<T: Tasks> Pool<T> {
         self.left.notify_all();
     }
 
-    /// A run with a task that waits, or none after a rest; `None` when the pool stops.
-    fn next_run(&self, rest: Option<Duration>) -> Option<Option<Arc<Run<T>>>> {
+    /// A run with a task that waits, unless a rest is over or the pool stops.
+    fn next_run(&self, rest: Option<Duration>) -> Found<T> {
         let mut inner = self.lock();
         loop {
             if inner.stopping {
-                return None;
+                return Found::Stopping;
             }
             // Announced before looking, as whoever adds a task looks after adding it: one of the
             // two sees the other.
@@ -149,8 +160,10 @@ impl<T: Tasks> Pool<T> {
                 };
             }
             self.idle.fetch_sub(1, Ordering::SeqCst);
-            if found.is_some() || is_rested {
-                return Some(found);
+            match found {
+                Some(run) => return Found::Run(run),
+                None if is_rested => return Found::Rested,
+                None => {}
             }
         }
     }
