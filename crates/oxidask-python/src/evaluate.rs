@@ -65,7 +65,7 @@ impl Drop for Detached {
 
 /// Lets other threads have the interpreter while `wait` runs, which must not touch any Python object.
 ///
-/// Unlike `Python::detach` of PyO3 before 0.29.3, it survives that the interpreter ends meanwhile.
+/// Unlike `Python::detach` of `PyO3` before 0.29.3, it survives that the interpreter ends meanwhile.
 pub(crate) fn detached<R>(_py: Python<'_>, wait: impl FnOnce() -> R) -> R {
     // SAFETY: the thread is attached.
     let _again = Detached(unsafe { ffi::PyEval_SaveThread() });
