@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 PURE = ["oxidask-graph", "oxidask-protocol", "oxidask-scheduler", "oxidask-observe"]
 EFFECTS = re.compile(
-    r"std::(thread|fs|io|net|env|process|sync)\b"
+    r"std::(thread|fs|io|net|env|process|sync(?!::Arc;))\b"
     r"|\b(Instant|SystemTime|HashMap|HashSet|RandomState|Mutex|RwLock|Condvar|getrandom)\b"
 )
 

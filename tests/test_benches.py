@@ -54,6 +54,12 @@ def test_scripts_that_end_while_tasks_run_keep_their_status(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["delayed_overhead", "two_threads"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("delayed_overhead", "two_threads", "futures_overhead", "shared_memory"),
+        "structure_factor_processes",
+    ],
+)
 def test_the_other_benchmarks_run(tmp_path, name):
     run_bench(tmp_path, name, "--quick")

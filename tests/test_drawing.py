@@ -152,7 +152,7 @@ def test_a_higher_limit_draws_every_task(limit):
 
 def test_durations_are_in_the_caption():
     tasks = [call("a", seconds=1.0), call("b", seconds=3.0), call("c", [0, 1], seconds=2.0)]
-    assert "T1 6.0 s · T∞ 5.0 s · parallelism 1.2" in " ".join(texts(drawn(tasks)))
+    assert "T1 6.0 s · T∞ 5.0 s · parallelism 1.2" in " · ".join(texts(drawn(tasks)))
 
 
 def test_durations_come_by_key_or_by_prefix():

@@ -42,6 +42,10 @@ def _task_that_exited(error: SystemExit, key: str, origin: tuple[str, int] | Non
     return replaced
 
 
+class TaskStopped(BaseException):
+    """Raised inside a task that was cancelled; only to be caught for cleaning up."""
+
+
 def shorten_traceback(error: BaseException) -> None:
     """Take frames of the engine out of a traceback, as ``admin.traceback.shorten`` says.
 

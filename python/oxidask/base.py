@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -98,9 +99,10 @@ def compute(
         Whether to look inside lists, tuples, sets, dictionaries, dataclass instances and so on.
     optimize_graph : bool, default True
         Whether to optimise the graph first. Results are the same.
-    scheduler : str, callable or executor, optional
-        ``"threads"`` (the default) or ``"sync"`` (in the calling thread), a function
-        ``get(graph, keys, **kwargs)``, or an executor of `concurrent.futures` with threads.
+    scheduler : str, Client, callable or executor, optional
+        ``"threads"`` or ``"sync"`` (in the calling thread), a `oxidask.distributed.Client`, a
+        function ``get(graph, keys, **kwargs)``, or an executor of `concurrent.futures` with
+        threads. By default the Client that was made last, or threads if there is none.
     get : None
         An old name of `scheduler`: raises TypeError.
     **kwargs
@@ -540,7 +542,9 @@ def _mode_of(name: str) -> str:
             f"scheduler={name!r}: processes are not there yet; use 'threads', or 'sync' to debug"
         )
     if lowered in _DISTRIBUTED:
-        raise ValueError(f"scheduler={name!r}: there is no Client; use 'threads' or 'sync'")
+        raise ValueError(
+            f"scheduler={name!r}: there is no Client; make one, or use 'threads' or 'sync'"
+        )
     raise ValueError(
         f"scheduler={name!r} is not known; use one of {sorted(_THREADS)} or {sorted(_SYNC)}, "
         "a get function, or a thread pool"
@@ -555,6 +559,13 @@ def _scheduler_of(scheduler: Any, kwargs: dict[str, Any], collections: list[Any]
         scheduler = _own_scheduler(collections)
     if scheduler is None:
         scheduler = "threads"
+    if isinstance(scheduler, str) and scheduler.lower() in _DISTRIBUTED:
+        # Nobody who made a client is without this module.
+        clients = sys.modules.get("oxidask.distributed._default")
+        scheduler = (clients and clients.current()) or scheduler
+    run_in_cluster = getattr(scheduler, "_run_tasks", None)
+    if run_in_cluster is not None:
+        return lambda tasks: list(run_in_cluster(tasks, **kwargs))
     if isinstance(scheduler, str):
         mode = _mode_of(scheduler)
         num_workers = kwargs.get("num_workers")

@@ -1,12 +1,19 @@
-//! The vocabulary that scheduler, workers and observer share: ids, task states and records.
+//! The vocabulary that scheduler, nodes, workers, clients and observer share: ids, task states,
+//! messages and records.
 //!
 //! Nothing here acts: no I/O, no clock, no thread. Whoever makes a value of these types passes the
 //! time in.
 
+pub mod frame;
 mod ids;
+mod message;
 mod record;
 mod state;
 
 pub use ids::{Attempt, GroupId, HostId, TaskId, WorkerId};
+pub use message::{
+    ClientTask, ContentHash, Ending, FromClient, FromWorker, Graph, Input, Objects, Problem,
+    Question, Run, Stored, ToClient, ToWorker, Value,
+};
 pub use record::{Cause, Record, RecordBody, SpanKind};
 pub use state::TaskState;

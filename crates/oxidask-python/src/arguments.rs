@@ -16,6 +16,7 @@ use pyo3::types::{
 use crate::by_address::ByAddress;
 use crate::contents;
 use crate::delayed::Delayed;
+use crate::distributed::future::Future;
 
 /// A template with what its numbers stand for.
 pub(crate) struct Call {
@@ -91,6 +92,8 @@ impl<'py> CallBuilder<'py> {
     pub(crate) fn push_top(&mut self, value: Bound<'py, PyAny>) -> PyResult<()> {
         if let Ok(task) = value.cast::<Delayed>() {
             self.push_dependency(task);
+        } else if value.is_instance_of::<Future>() {
+            self.push_future(value);
         } else if is_collection(&value)? {
             self.push_collection(&value)?;
         } else {
@@ -121,6 +124,12 @@ impl<'py> CallBuilder<'py> {
     pub(crate) fn push_dependency(&mut self, task: &Bound<'py, Delayed>) {
         let number = self.number_of(task).unwrap_or_else(|| self.add_dependency(task));
         self.template.push(OpKind::Dependency(number));
+        self.lazy += 1;
+    }
+
+    /// A future stands for its result, like a task; which one it is, only its client knows.
+    fn push_future(&mut self, future: Bound<'py, PyAny>) {
+        self.push_literal(future);
         self.lazy += 1;
     }
 
@@ -173,6 +182,10 @@ impl<'py> CallBuilder<'py> {
             self.push_dependency(task);
             return Ok(());
         }
+        if value.is_instance_of::<Future>() {
+            self.push_future(value);
+            return Ok(());
+        }
         let mut work = vec![Work::Value(value)];
         let mut open: HashSet<usize> = HashSet::new();
         while let Some(next) = work.pop() {
@@ -206,6 +219,10 @@ impl<'py> CallBuilder<'py> {
         }
         if let Ok(task) = value.cast::<Delayed>() {
             self.push_dependency(task);
+            return Ok(());
+        }
+        if value.is_instance_of::<Future>() {
+            self.push_future(value);
             return Ok(());
         }
         let value = without_iterator(value, self.task_of.is_some())?;

@@ -146,7 +146,7 @@ fn split_off(stack: &mut Vec<Py<PyAny>>, len: usize) -> std::vec::IntoIter<Py<Py
 }
 
 /// Calls the function below the `arguments` topmost values, and takes all of them off the stack.
-fn call(
+pub(crate) fn call(
     py: Python<'_>,
     stack: &mut Vec<Py<PyAny>>,
     arguments: usize,

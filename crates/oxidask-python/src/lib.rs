@@ -25,6 +25,7 @@ mod callbacks;
 mod computation;
 mod contents;
 mod delayed;
+mod distributed;
 mod drawing;
 mod evaluate;
 mod graph;
@@ -53,6 +54,16 @@ mod _core {
     use super::computation::{Computation, after_fork, cpu_count, serve, shut_down};
     #[pymodule_export]
     use super::delayed::{Delayed, make_leaf};
+    #[pymodule_export]
+    use super::distributed::executor::Executor;
+    #[pymodule_export]
+    use super::distributed::future::Future;
+    #[pymodule_export]
+    use super::distributed::local::ThreadCluster;
+    #[pymodule_export]
+    use super::distributed::process::{ProcessCluster, worker_process};
+    #[pymodule_export]
+    use super::distributed::session::{Session, Watcher, futures_in_graph};
     #[pymodule_export]
     use super::drawing::{Drawing, draw_graph};
     #[pymodule_export]

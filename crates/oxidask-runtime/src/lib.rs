@@ -4,6 +4,10 @@
 //! is run comes from an implementation of [`engine::Tasks`]. [`node`] starts and watches the worker
 //! processes of a host. [`resources`] looks at what the process uses.
 
+pub mod arenas;
+pub mod client;
+pub mod cluster;
 pub mod engine;
 pub mod node;
 pub mod resources;
+pub mod worker;

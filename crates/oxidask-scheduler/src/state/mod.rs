@@ -27,7 +27,7 @@ use oxidask_protocol::{Attempt, Cause, GroupId, Record, RecordBody, TaskId, Task
 
 use crate::planted::Planted;
 use crate::queue::RankSet;
-use crate::tasks::{Tasks, flag};
+use crate::tasks::{NOWHERE, Tasks, flag};
 use crate::workers::Workers;
 use crate::{Event, Failure, Outbox, Outcome};
 
@@ -223,6 +223,12 @@ impl SchedulerState {
     /// The attempt that made the task's result, or that runs now, or that will run next.
     pub fn attempt_of(&self, task: TaskId) -> Attempt {
         self.tasks.attempt(task)
+    }
+
+    /// The worker that the task waits for, runs at, or whose result it is; none if any will do.
+    pub fn worker_of(&self, task: TaskId) -> Option<WorkerId> {
+        let worker = self.tasks.worker[task.index()];
+        (worker != NOWHERE).then_some(worker)
     }
 
     /// The workers that hold the task's result, as far as is known; none unless it is in memory.

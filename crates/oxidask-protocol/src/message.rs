@@ -1,0 +1,448 @@
+//! What scheduler, node, workers and clients say to each other.
+//!
+//! Arguments and results are opaque here: bytes that only an executor understands, or a place in
+//! shared memory. Within one process a message is passed as it is; [`crate::frame`] says how it
+//! travels between processes.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{Attempt, TaskId, WorkerId};
+
+/// A task as its client counts them: from 0, never reused.
+pub type ClientTask = u64;
+
+/// The hash of the content of a function or of another shared part of calls.
+pub type ContentHash = u128;
+
+/// Values of the process itself that a call refers to by number; never sent to another process.
+#[derive(Clone, Default)]
+pub struct Objects(pub Option<Arc<dyn Any + Send + Sync>>);
+
+impl fmt::Debug for Objects {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.0.is_some() { "Objects(..)" } else { "Objects" })
+    }
+}
+
+/// An object in the shared memory of a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Whose memory: each process that writes has one arena.
+    pub arena: u32,
+    /// Where in it.
+    pub offset: u64,
+    /// Bytes from there on.
+    pub len: u64,
+    /// Lengths of the buffers that stand there, each at the next aligned place.
+    pub buffers: Vec<u64>,
+    /// How the executor puts the buffers together.
+    pub head: Bytes,
+}
+
+/// A result, or where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Value {
+    /// The value itself.
+    Inline(Bytes),
+    /// In shared memory.
+    Stored(Stored),
+    /// An object of the worker's process; others get it once it is published.
+    Live,
+}
+
+/// A result that a task reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Whose result.
+    pub task: TaskId,
+    /// The attempt that made it.
+    pub attempt: Attempt,
+    /// The value; `Live` if the worker has it.
+    pub value: Value,
+}
+
+/// A task for a worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Run {
+    /// Which task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: Attempt,
+    /// How to call it: an executor's program.
+    pub call: Bytes,
+    /// Values of this process that the program refers to.
+    #[serde(skip)]
+    pub objects: Objects,
+    /// What its dependencies gave, in their order.
+    pub inputs: Vec<Input>,
+}
+
+/// What a worker is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// A shared part of calls, before the first call that needs it.
+    Shared {
+        /// Its content.
+        hash: ContentHash,
+        /// What an executor makes it from.
+        body: Bytes,
+    },
+    /// No call needs these any more.
+    Unshare {
+        /// Their contents.
+        hashes: Vec<ContentHash>,
+    },
+    /// Run a task.
+    Run(Run),
+    /// Give the task back, if it has not started.
+    Retract {
+        /// Which task.
+        task: TaskId,
+        /// Which try.
+        attempt: Attempt,
+    },
+    /// Stop a task, or do not start it.
+    Cancel {
+        /// Which task.
+        task: TaskId,
+        /// Which try.
+        attempt: Attempt,
+    },
+    /// Forget an object.
+    Drop {
+        /// Whose result.
+        task: TaskId,
+        /// The attempt that made it.
+        attempt: Attempt,
+    },
+    /// Make an object of the worker's available to others.
+    Publish {
+        /// Whose result.
+        task: TaskId,
+        /// The attempt that made it.
+        attempt: Attempt,
+    },
+    /// Nobody uses this piece of the worker's arena any more.
+    Free {
+        /// Where it begins.
+        offset: u64,
+        /// Its length.
+        len: u64,
+    },
+    /// The descriptor of an arena comes with this message.
+    Arena {
+        /// Its number.
+        arena: u32,
+    },
+    /// Call a function now, outside of tasks.
+    Call {
+        /// To tell answers apart.
+        call: u64,
+        /// An executor's program.
+        program: Bytes,
+        /// Values of this process that it refers to.
+        #[serde(skip)]
+        objects: Objects,
+    },
+    /// End.
+    Close,
+}
+
+/// How a task ended in a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// It returned.
+    Returned {
+        /// What.
+        value: Value,
+        /// Size of the result in memory.
+        nbytes: u64,
+    },
+    /// It raised.
+    Raised {
+        /// The exception, as an executor writes it.
+        error: Bytes,
+    },
+    /// It never began, or was stopped because it was told to.
+    Stopped,
+}
+
+/// What a worker tells.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// It is ready for work; the descriptor of its arena comes with this message.
+    Joined {
+        /// Its number, as it was told at its start.
+        worker: WorkerId,
+        /// The process.
+        pid: u32,
+        /// Threads that run tasks.
+        threads: u32,
+    },
+    /// A task ended.
+    Ended {
+        /// Which task.
+        task: TaskId,
+        /// Which try.
+        attempt: Attempt,
+        /// How.
+        ending: Ending,
+        /// How long it ran.
+        duration_ns: u64,
+    },
+    /// An object can now be had by others.
+    Published {
+        /// Whose result.
+        task: TaskId,
+        /// The attempt that made it.
+        attempt: Attempt,
+        /// The object, or why it cannot be had.
+        value: Result<Value, Bytes>,
+    },
+    /// Views of objects in shared memory are gone: arena and offset of each.
+    Unpinned {
+        /// One entry a view.
+        objects: Vec<(u32, u64)>,
+    },
+    /// What a task printed or logged.
+    Output {
+        /// An executor's description of it.
+        body: Bytes,
+    },
+    /// The answer to a call.
+    Answer {
+        /// Which call.
+        call: u64,
+        /// The value, or the exception.
+        answer: Result<Value, Bytes>,
+    },
+}
+
+/// Tasks and how to call them, as a client submits them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Graph {
+    /// The first task's number; the others follow.
+    pub first: ClientTask,
+    /// Where each task's inputs begin in `inputs`; one more at the end.
+    pub starts: Vec<u32>,
+    /// Inputs of each task: a number below the count of tasks is a task of this graph, others
+    /// stand for `externals`.
+    pub inputs: Vec<u32>,
+    /// Earlier tasks of the client that tasks here read.
+    pub externals: Vec<ClientTask>,
+    /// Place of each task in the order to run.
+    pub rank: Vec<u32>,
+    /// Number of each task's name in `names`.
+    pub groups: Vec<u32>,
+    /// Names of groups: the first part of keys.
+    pub names: Vec<String>,
+    /// Tasks whose results the client keeps.
+    pub wanted: Vec<u32>,
+    /// The larger, the sooner.
+    pub priority: i32,
+    /// How often a task that raises is tried again.
+    pub retries: Vec<(u32, u32)>,
+    /// Where each task's program ends in `programs`.
+    pub program_ends: Vec<u32>,
+    /// The programs of all tasks.
+    pub programs: Bytes,
+    /// Shared parts that programs refer to.
+    pub shared: Vec<(ContentHash, Bytes)>,
+    /// Hash of each task's key.
+    pub identities: Vec<u128>,
+    /// Keys that users gave, by task.
+    pub keys: Vec<(u32, String)>,
+    /// Values of the client's process.
+    #[serde(skip)]
+    pub objects: Objects,
+}
+
+impl Graph {
+    /// How many tasks there are.
+    pub fn len(&self) -> usize {
+        self.identities.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.identities.is_empty()
+    }
+
+    /// The program of a task.
+    pub fn program(&self, task: u32) -> Bytes {
+        let start = task.checked_sub(1).map_or(0, |before| self.program_ends[before as usize]);
+        self.programs.slice(start as usize..self.program_ends[task as usize] as usize)
+    }
+}
+
+/// What a client tells the scheduler.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum FromClient {
+    /// Tasks to run.
+    Submit(Box<Graph>),
+    /// The client wants these no more.
+    Release {
+        /// The tasks.
+        tasks: Vec<ClientTask>,
+    },
+    /// The client wants the values of these.
+    Fetch {
+        /// The tasks.
+        tasks: Vec<ClientTask>,
+    },
+    /// These are to end, and what needs them.
+    Cancel {
+        /// The tasks.
+        tasks: Vec<ClientTask>,
+    },
+    /// These failed and are to be tried again.
+    Retry {
+        /// The tasks.
+        tasks: Vec<ClientTask>,
+    },
+    /// Views of objects in shared memory are gone: arena and offset of each.
+    Unpinned {
+        /// One entry a view.
+        objects: Vec<(u32, u64)>,
+    },
+    /// Call a function in workers, outside of tasks.
+    Call {
+        /// To tell answers apart.
+        call: u64,
+        /// Where.
+        workers: Vec<WorkerId>,
+        /// An executor's program.
+        program: Bytes,
+        /// Values of the client's process.
+        #[serde(skip)]
+        objects: Objects,
+    },
+    /// A question about the cluster.
+    Ask {
+        /// To tell answers apart.
+        call: u64,
+        /// What.
+        question: Question,
+    },
+    /// The client goes.
+    Close,
+}
+
+/// What a client may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// Who is there, and doing what.
+    Workers,
+    /// Why a task is not done.
+    Why(ClientTask),
+    /// Which workers hold a task's result.
+    Holders(ClientTask),
+}
+
+/// Why a task of a client failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Problem {
+    /// It raised.
+    Raised {
+        /// The exception, as an executor writes it.
+        error: Bytes,
+        /// Key of the task that raised.
+        key: String,
+    },
+    /// Workers died while they ran it.
+    Killed {
+        /// Key of the task.
+        key: String,
+        /// How often.
+        times: u32,
+        /// How the last of them died.
+        cause: String,
+    },
+    /// The client cancelled it, or something that it needs.
+    Cancelled {
+        /// Key of the task that was cancelled.
+        key: String,
+    },
+    /// No worker could run it in time.
+    NoWorker {
+        /// Key of the task.
+        key: String,
+    },
+    /// Its data was lost and nobody can make it again.
+    Lost {
+        /// Key of the task.
+        key: String,
+    },
+    /// It needs a task that is gone, which a client must not ask for.
+    Unknown {
+        /// The number that the client gave.
+        task: ClientTask,
+    },
+}
+
+/// What a client is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ToClient {
+    /// Results are in memory. Small ones are here.
+    Finished {
+        /// The tasks, with values that are small.
+        tasks: Vec<(ClientTask, Option<Bytes>)>,
+    },
+    /// A task failed.
+    Erred {
+        /// Which.
+        task: ClientTask,
+        /// Why.
+        problem: Box<Problem>,
+    },
+    /// What was asked for.
+    Value {
+        /// Whose.
+        task: ClientTask,
+        /// The value, or why it cannot be had. `Live` values are in this process.
+        value: Result<Value, Bytes>,
+        /// Where a live value is: the scheduler's number of the task, and the attempt.
+        version: (TaskId, Attempt),
+    },
+    /// A result was lost and is being made again.
+    Lost {
+        /// The tasks.
+        tasks: Vec<ClientTask>,
+    },
+    /// The descriptor of an arena comes with this message.
+    Arena {
+        /// Its number.
+        arena: u32,
+    },
+    /// The answer of one worker to a call; the last one has no worker.
+    Answer {
+        /// Which call.
+        call: u64,
+        /// Who answers.
+        worker: Option<WorkerId>,
+        /// The value, or the exception.
+        answer: Result<Value, Bytes>,
+    },
+    /// The answer to a question: JSON text.
+    Told {
+        /// Which call.
+        call: u64,
+        /// The answer.
+        text: String,
+    },
+    /// What a task printed or logged.
+    Output {
+        /// An executor's description of it.
+        body: Bytes,
+    },
+    /// The cluster ends.
+    Closed {
+        /// Why.
+        reason: String,
+    },
+}

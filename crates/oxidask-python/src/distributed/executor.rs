@@ -1,0 +1,407 @@
+//! The loops of a worker's threads: one that runs tasks, one for everything else.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use oxidask_protocol::{
+    Attempt, ContentHash, Ending, FromWorker, Input, Run, Stored, TaskId, Value,
+};
+use oxidask_runtime::worker::{Chore, Inbox, Mouth, Taken};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use rustc_hash::FxHashMap;
+
+use super::objects::{CallObjects, Objects};
+use super::program::{Context, NoContext, evaluate, garbled, stored_of, write_pickle, write_plain};
+use super::serialize;
+use super::views::Pin;
+use crate::evaluate::{raise_in_thread, thread_number};
+
+/// How long a thread keeps the GIL before it lets others have it.
+const TURN: Duration = Duration::from_micros(200);
+/// How long a wait lasts before a thread looks around.
+const GLANCE: Duration = Duration::from_millis(500);
+/// How often somebody looks whether a task waits behind a long one.
+const TICK: Duration = Duration::from_millis(10);
+/// Values larger than this are not copied along with messages.
+const LARGEST_INLINE: usize = 64 << 10;
+
+const NO_PANIC: &str = "nothing panics while the lock is held";
+
+/// Where results are kept that are not sent along.
+pub(crate) trait Home: Send + Sync + 'static {
+    /// A result that is no plain value, or how else it is kept; `None` keeps it as an object.
+    fn encode(&self, value: &Bound<'_, PyAny>) -> PyResult<Option<(Value, u64)>>;
+
+    /// An object that others need.
+    fn publish(&self, value: &Bound<'_, PyAny>) -> PyResult<Value>;
+
+    /// What keeps an object in shared memory that was delivered; dropping all copies of it lets go.
+    fn pin(&self, _stored: &Stored) -> Option<Arc<Pin>> {
+        None
+    }
+
+    /// A value from shared memory.
+    fn view<'py>(
+        &self,
+        py: Python<'py>,
+        stored: &Stored,
+        pin: &Arc<Pin>,
+    ) -> PyResult<Bound<'py, PyAny>>;
+
+    /// An exception.
+    fn encode_error(&self, py: Python<'_>, error: PyErr) -> Bytes;
+
+    /// A task will begin, or has ended, in a thread.
+    fn now_running(&self, _thread: usize, _task: Option<TaskId>) {}
+
+    /// A piece of the arena is free.
+    fn free(&self, _offset: u64, _len: u64) {}
+}
+
+struct Running {
+    thread: u64,
+    task: TaskId,
+    attempt: Attempt,
+    is_interrupted: bool,
+}
+
+/// What runs the tasks of one worker.
+#[pyclass(frozen, module = "oxidask._core")]
+pub(crate) struct Executor {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) mouth: Arc<dyn Mouth>,
+    pub(crate) objects: Arc<Objects>,
+    pub(crate) home: Arc<dyn Home>,
+    functions: Mutex<FxHashMap<ContentHash, Py<PyAny>>>,
+    running: Mutex<Vec<Running>>,
+    threads: AtomicU64,
+}
+
+impl Executor {
+    pub(crate) fn new(
+        inbox: Arc<Inbox>,
+        mouth: Arc<dyn Mouth>,
+        objects: Arc<Objects>,
+        home: Arc<dyn Home>,
+    ) -> Self {
+        let (functions, running) = (Mutex::default(), Mutex::default());
+        Self { inbox, mouth, objects, home, functions, running, threads: AtomicU64::new(0) }
+    }
+}
+
+#[pymethods]
+impl Executor {
+    /// The life of a thread that runs tasks.
+    fn serve(&self, py: Python<'_>) {
+        let thread = self.threads.fetch_add(1, Ordering::Relaxed) as usize;
+        let mut dropped = Vec::new();
+        let mut turn = Instant::now();
+        self.inbox.count_thread(true);
+        loop {
+            let taken = match self.inbox.try_next_run() {
+                Taken::Nothing => {
+                    self.tidy(py, &mut dropped);
+                    let taken = py.detach(|| {
+                        self.mouth.flush();
+                        self.inbox.next_run(GLANCE)
+                    });
+                    turn = Instant::now();
+                    taken
+                }
+                taken => taken,
+            };
+            match taken {
+                Taken::Closed => break,
+                Taken::Nothing => {}
+                Taken::Run(run) => {
+                    let end = self.execute(py, thread, run);
+                    if end - turn > TURN {
+                        self.tidy(py, &mut dropped);
+                        py.detach(|| self.mouth.flush());
+                        turn = Instant::now();
+                    }
+                }
+            }
+        }
+        self.inbox.count_thread(false);
+    }
+
+    /// The life of the thread for everything else. Returns when the worker is to end.
+    fn serve_chores(&self, py: Python<'_>) -> PyResult<()> {
+        let mut dropped = Vec::new();
+        let mut seen = None;
+        while !self.inbox.is_closed() {
+            py.check_signals()?;
+            let chore = py.detach(|| {
+                let chore = self.inbox.next_chore(TICK);
+                if chore.is_none() {
+                    self.inbox.wake_if_stuck(&mut seen);
+                }
+                chore
+            });
+            if let Some(chore) = chore {
+                self.work(py, chore);
+            } else {
+                self.tidy(py, &mut dropped);
+            }
+            py.detach(|| self.mouth.flush());
+        }
+        Ok(())
+    }
+
+    /// Keys of tasks that run now, by the number of their thread.
+    fn running(&self) -> Vec<(u64, u32)> {
+        let running = self.running.lock().expect(NO_PANIC);
+        running.iter().map(|entry| (entry.thread, entry.task.0)).collect()
+    }
+
+    /// Objects that are kept.
+    fn kept(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Tells the clients what a task printed or logged.
+    fn say_output(&self, py: Python<'_>, body: &Bound<'_, PyAny>) -> PyResult<()> {
+        let body = Bytes::from(serialize::dump(body)?);
+        self.mouth.say(FromWorker::Output { body });
+        py.detach(|| self.mouth.flush());
+        Ok(())
+    }
+}
+
+impl Executor {
+    /// Runs a task and says how it ended. Returns when that was.
+    fn execute(&self, py: Python<'_>, thread: usize, run: Run) -> Instant {
+        let begin = Instant::now();
+        let (task, attempt) = (run.task, run.attempt);
+        if let Some(stored) = stored_of(&run.call) {
+            let nbytes = stored.len;
+            let ending = Ending::Returned { value: Value::Stored(stored), nbytes };
+            self.mouth.say(FromWorker::Ended { task, attempt, ending, duration_ns: 0 });
+            return begin;
+        }
+        self.begin(task, attempt);
+        self.home.now_running(thread, Some(task));
+        let context = TaskContext::new(self, &run);
+        let outcome = evaluate(py, &run.call, &context);
+        let is_interrupted = self.end(py, task);
+        let end = Instant::now();
+        let ending = match outcome {
+            Ok(value) => self.ending_of(value.into_bound(py), task, attempt),
+            Err(_) if is_interrupted => Ending::Stopped,
+            Err(error) => Ending::Raised { error: self.home.encode_error(py, error) },
+        };
+        self.home.now_running(thread, None);
+        let duration_ns = (end - begin).as_nanos() as u64;
+        // Before the news of its end is out, for the inputs may be dropped then.
+        drop(context);
+        drop(run);
+        self.mouth.say(FromWorker::Ended { task, attempt, ending, duration_ns });
+        self.inbox.task_lasted(duration_ns);
+        end
+    }
+
+    fn ending_of(&self, value: Bound<'_, PyAny>, task: TaskId, attempt: Attempt) -> Ending {
+        let py = value.py();
+        let encoded = (|| {
+            let mut plain = Vec::new();
+            if !is_long(&value) && write_plain(&value, &mut plain)? {
+                let nbytes = plain.len() as u64;
+                return Ok(Some((Value::Inline(plain.into()), nbytes)));
+            }
+            self.home.encode(&value)
+        })();
+        match encoded {
+            Ok(Some((value, nbytes))) => Ending::Returned { value, nbytes },
+            Ok(None) => {
+                let nbytes = serialize::nbytes(&value);
+                self.objects.put(task, attempt, value.unbind());
+                Ending::Returned { value: Value::Live, nbytes }
+            }
+            Err(error) => Ending::Raised { error: self.home.encode_error(py, error) },
+        }
+    }
+
+    fn begin(&self, task: TaskId, attempt: Attempt) {
+        let entry = Running { thread: thread_number(), task, attempt, is_interrupted: false };
+        self.running.lock().expect(NO_PANIC).push(entry);
+    }
+
+    /// A task has ended in this thread; says whether it was told to stop.
+    fn end(&self, py: Python<'_>, task: TaskId) -> bool {
+        let mut running = self.running.lock().expect(NO_PANIC);
+        let thread = thread_number();
+        let place = running
+            .iter()
+            .rposition(|entry| entry.task == task && entry.thread == thread)
+            .expect("a task that ends has begun");
+        let entry = running.swap_remove(place);
+        if entry.is_interrupted {
+            // The exception must not reach whatever this thread does next.
+            raise_in_thread(py, thread, None);
+        }
+        entry.is_interrupted
+    }
+
+    /// Raises an exception in a task that runs, if it still does.
+    fn interrupt(&self, py: Python<'_>, task: TaskId, attempt: Attempt) {
+        let exception = py
+            .import(intern!(py, "oxidask._errors"))
+            .and_then(|module| module.getattr(intern!(py, "TaskStopped")));
+        let Ok(exception) = exception else { return };
+        let mut running = self.running.lock().expect(NO_PANIC);
+        let found = running.iter_mut().find(|entry| entry.task == task && entry.attempt == attempt);
+        if let Some(entry) = found {
+            entry.is_interrupted = true;
+            raise_in_thread(py, entry.thread, Some(&exception));
+        }
+    }
+
+    /// Forgets what is not needed any more.
+    fn tidy(&self, py: Python<'_>, dropped: &mut Vec<(TaskId, Attempt)>) {
+        self.inbox.take_dropped(dropped);
+        self.objects.forget(py, dropped);
+        dropped.clear();
+        for run in self.inbox.take_discarded() {
+            for input in &run.inputs {
+                drop(pin_of(&*self.home, input));
+            }
+        }
+        let unshared = self.inbox.take_unshared();
+        if !unshared.is_empty() {
+            let gone: Vec<Option<Py<PyAny>>> = {
+                let mut functions = self.functions.lock().expect(NO_PANIC);
+                unshared.iter().map(|hash| functions.remove(hash)).collect()
+            };
+            drop(gone);
+        }
+    }
+
+    fn work(&self, py: Python<'_>, chore: Chore) {
+        match chore {
+            Chore::Interrupt { task, attempt } => self.interrupt(py, task, attempt),
+            Chore::Publish { task, attempt } => {
+                let value = match self.objects.get(py, task, attempt) {
+                    Some(object) => self
+                        .home
+                        .publish(object.bind(py))
+                        .map_err(|error| self.home.encode_error(py, error)),
+                    // It was dropped meanwhile, so nobody waits for the answer.
+                    None => return,
+                };
+                self.mouth.say(FromWorker::Published { task, attempt, value });
+            }
+            Chore::Call { call, program, objects } => {
+                let run = Run {
+                    task: TaskId(u32::MAX),
+                    attempt: Attempt(0),
+                    call: program,
+                    objects,
+                    inputs: Vec::new(),
+                };
+                let context = TaskContext::new(self, &run);
+                let answer = evaluate(py, &run.call, &context)
+                    .and_then(|value| self.answer_of(value.into_bound(py)))
+                    .map_err(|error| self.home.encode_error(py, error));
+                self.mouth.say(FromWorker::Answer { call, answer });
+            }
+            Chore::Free { offset, len } => self.home.free(offset, len),
+        }
+    }
+
+    fn answer_of(&self, value: Bound<'_, PyAny>) -> PyResult<Value> {
+        let mut plain = Vec::new();
+        if write_plain(&value, &mut plain)? {
+            return Ok(Value::Inline(plain.into()));
+        }
+        let pickle = serialize::dump(&value)?;
+        write_pickle(&pickle, &mut plain);
+        Ok(Value::Inline(plain.into()))
+    }
+
+    fn function(&self, py: Python<'_>, hash: ContentHash) -> PyResult<Py<PyAny>> {
+        if let Some(function) = self.functions.lock().expect(NO_PANIC).get(&hash) {
+            return Ok(function.clone_ref(py));
+        }
+        let body = self.inbox.shared(hash).ok_or_else(garbled)?;
+        let function = serialize::load(py, &body)?.unbind();
+        let mut functions = self.functions.lock().expect(NO_PANIC);
+        // Another thread may have been faster: all calls use the same one.
+        let kept = functions.entry(hash).or_insert_with(|| function.clone_ref(py)).clone_ref(py);
+        drop(functions);
+        Ok(kept)
+    }
+}
+
+/// Whether a value is text or bytes too long to be copied along.
+fn is_long(value: &Bound<'_, PyAny>) -> bool {
+    if let Ok(bytes) = value.cast_exact::<pyo3::types::PyBytes>() {
+        return bytes.as_bytes().len() > LARGEST_INLINE;
+    }
+    value.cast_exact::<PyString>().is_ok_and(|text| text.len().unwrap_or(0) > LARGEST_INLINE)
+}
+
+/// What the program of a task refers to.
+struct TaskContext<'a> {
+    executor: &'a Executor,
+    run: &'a Run,
+    /// What keeps inputs in shared memory, by their place.
+    pins: Vec<Option<Arc<Pin>>>,
+}
+
+impl<'a> TaskContext<'a> {
+    fn new(executor: &'a Executor, run: &'a Run) -> Self {
+        let pins = if run.inputs.iter().any(|input| matches!(input.value, Value::Stored(_))) {
+            run.inputs.iter().map(|input| pin_of(&*executor.home, input)).collect()
+        } else {
+            Vec::new()
+        };
+        Self { executor, run, pins }
+    }
+}
+
+fn pin_of(home: &dyn Home, input: &Input) -> Option<Arc<Pin>> {
+    match &input.value {
+        Value::Stored(stored) => home.pin(stored),
+        Value::Inline(_) | Value::Live => None,
+    }
+}
+
+impl Context for TaskContext<'_> {
+    fn dependency<'py>(&self, py: Python<'py>, place: usize) -> PyResult<Bound<'py, PyAny>> {
+        let Input { task, attempt, value } = self.run.inputs.get(place).ok_or_else(garbled)?;
+        match value {
+            Value::Inline(bytes) => Ok(evaluate(py, bytes, &NoContext)?.into_bound(py)),
+            Value::Stored(stored) => {
+                let pin = self.pins.get(place).and_then(Option::as_ref).ok_or_else(garbled)?;
+                self.executor.home.view(py, stored, pin)
+            }
+            Value::Live => {
+                let object = self.executor.objects.get(py, *task, *attempt).ok_or_else(|| {
+                    PyRuntimeError::new_err("an input of a task is gone; this is a bug of oxidask")
+                })?;
+                Ok(object.into_bound(py))
+            }
+        }
+    }
+
+    fn object<'py>(&self, py: Python<'py>, number: usize) -> PyResult<Bound<'py, PyAny>> {
+        let objects = self.run.objects.0.as_ref().ok_or_else(garbled)?;
+        let objects = objects.downcast_ref::<CallObjects>().ok_or_else(garbled)?;
+        let value = objects.values.get(number).ok_or_else(garbled)?;
+        Ok(value.bind(py).clone())
+    }
+
+    fn function<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.executor.function(py, hash)?.into_bound(py))
+    }
+
+    fn shared(&self, hash: ContentHash) -> PyResult<Bytes> {
+        self.executor.inbox.shared(hash).ok_or_else(garbled)
+    }
+}

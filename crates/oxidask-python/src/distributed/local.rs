@@ -1,0 +1,144 @@
+//! A cluster inside this process: its workers are threads here, results stay objects.
+
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use bytes::Bytes;
+use oxidask_protocol::{FromClient, FromWorker, Stored, ToClient, ToWorker, Value, WorkerId};
+use oxidask_runtime::client::{Client, Line};
+use oxidask_runtime::cluster::{ClientLine, Cluster, Settings, WorkerInfo, WorkerLine};
+use oxidask_runtime::worker::{Inbox, Mouth};
+use oxidask_store::{Arena, Extent};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::executor::{Executor, Home};
+use super::objects::Objects;
+use super::views::Pin;
+
+/// A worker's way to a cluster in the same process.
+struct Near {
+    cluster: Weak<Cluster>,
+    worker: WorkerId,
+}
+
+impl Mouth for Near {
+    fn say(&self, message: FromWorker) {
+        if let Some(cluster) = self.cluster.upgrade() {
+            cluster.hear_worker(self.worker, [message]);
+        }
+    }
+}
+
+/// A cluster's way to a worker in the same process.
+struct NearWorker(Arc<Inbox>);
+
+impl WorkerLine for NearWorker {
+    fn say(&self, message: ToWorker) -> Option<FromWorker> {
+        self.0.deliver(message)
+    }
+}
+
+/// A client's way to a cluster in the same process.
+pub(crate) struct NearCluster {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) client: u64,
+}
+
+impl Line for NearCluster {
+    fn say(&self, message: FromClient) {
+        self.cluster.hear_client(self.client, message);
+    }
+}
+
+/// A cluster's way to a client in the same process.
+#[derive(Default)]
+pub(crate) struct NearClient {
+    pub(crate) client: OnceLock<Weak<Client>>,
+    /// What the client has put into shared memory.
+    pub(crate) arena: Arc<Mutex<Option<Arc<Arena>>>>,
+}
+
+impl ClientLine for NearClient {
+    fn say(&self, message: ToClient) {
+        if let Some(client) = self.client.get().and_then(Weak::upgrade) {
+            client.deliver(message);
+        }
+    }
+
+    fn free(&self, offset: u64, length: u64) {
+        let arena = self.arena.lock().expect("nothing panics while the lock is held").clone();
+        if let Some(arena) = arena {
+            // Memory that could not be given back to the system is used again all the same.
+            drop(arena.free(Extent { offset, length }));
+        }
+    }
+}
+
+/// Results and exceptions stay objects.
+struct SameProcess {
+    objects: Arc<Objects>,
+}
+
+impl Home for SameProcess {
+    fn encode(&self, _value: &Bound<'_, PyAny>) -> PyResult<Option<(Value, u64)>> {
+        Ok(None)
+    }
+
+    fn publish(&self, _value: &Bound<'_, PyAny>) -> PyResult<Value> {
+        Err(PyRuntimeError::new_err("objects of one process need no publishing"))
+    }
+
+    fn view<'py>(
+        &self,
+        _py: Python<'py>,
+        _stored: &Stored,
+        _pin: &Arc<Pin>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Err(PyRuntimeError::new_err("objects of one process are not in shared memory"))
+    }
+
+    fn encode_error(&self, py: Python<'_>, error: PyErr) -> Bytes {
+        let value = error.value(py);
+        if let Some(traceback) = error.traceback(py) {
+            // An exception that refuses attributes comes without its frames.
+            drop(value.setattr(pyo3::intern!(py, "__traceback__"), traceback));
+        }
+        self.objects.keep_error(value.clone().into_any().unbind())
+    }
+}
+
+/// A cluster whose workers are threads of this process.
+#[pyclass(frozen, module = "oxidask._core")]
+pub(crate) struct ThreadCluster {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) objects: Arc<Objects>,
+}
+
+#[pymethods]
+impl ThreadCluster {
+    #[new]
+    fn new() -> Self {
+        let settings = Settings { is_one_process: true, ..Settings::default() };
+        Self { cluster: Arc::new(Cluster::new(settings)), objects: Arc::default() }
+    }
+
+    /// Adds a worker; its threads are to be started by the caller.
+    fn add_worker(&self, py: Python<'_>, threads: u32, name: Option<String>) -> Executor {
+        py.detach(|| {
+            let worker = self.cluster.next_worker();
+            let inbox = Arc::<Inbox>::default();
+            let mouth = Arc::new(Near { cluster: Arc::downgrade(&self.cluster), worker });
+            let home = Arc::new(SameProcess { objects: Arc::clone(&self.objects) });
+            let name = name.unwrap_or_else(|| (worker.0 - 1).to_string());
+            let info = WorkerInfo { pid: std::process::id(), threads, arena: None, name };
+            let line = Arc::new(NearWorker(Arc::clone(&inbox)));
+            self.cluster.worker_joined(worker, info, line);
+            Executor::new(inbox, mouth, Arc::clone(&self.objects), home)
+        })
+    }
+
+    /// Ends the cluster: clients are told, workers leave once their tasks have ended.
+    fn close(&self, py: Python<'_>, reason: &str) {
+        py.detach(|| self.cluster.close(reason));
+    }
+}

@@ -1,0 +1,318 @@
+//! A cluster of worker processes on this machine, and such a worker.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use oxidask_protocol::{Stored, TaskId, Value, WorkerId};
+use oxidask_runtime::arenas::Arenas;
+use oxidask_runtime::cluster::{Cluster, Settings};
+use oxidask_runtime::node::zygote::{
+    ExitCause, WorkerNumber, WorkerOptions, Zygote, ZygoteEvent, ZygoteOptions,
+};
+use oxidask_runtime::node::{
+    Host, HostSettings, Launch, Launcher, Listeners, RemoteMouth, WorkerProcess,
+};
+use oxidask_store::socket_folder::{Listener, SocketFolder};
+use oxidask_store::{Arena, Extent, Slots};
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::prelude::*;
+
+use super::executor::{Executor, Home};
+use super::objects::Objects;
+use super::serialize;
+use super::views::{self, LetGo, Pin, store_error};
+
+/// A cluster whose workers are processes of this machine.
+#[pyclass(frozen, module = "oxidask._core")]
+pub(crate) struct ProcessCluster {
+    pub(crate) cluster: Arc<Cluster>,
+    host: Arc<Host>,
+    /// The sockets' files go with these.
+    sockets: Mutex<Vec<Listener>>,
+}
+
+#[pymethods]
+impl ProcessCluster {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        folder: PathBuf,
+        workers: u32,
+        threads: u32,
+        blas_threads: u32,
+        interpreter: &Bound<'_, PyAny>,
+        hash_seed: u32,
+    ) -> PyResult<Self> {
+        let options = zygote_options(interpreter, hash_seed)?;
+        py.detach(|| {
+            let sockets = SocketFolder::open(&folder).map_err(store_error)?;
+            let for_workers = sockets.listen("worker.sock").map_err(store_error)?;
+            let for_clients = sockets.listen("scheduler.sock").map_err(store_error)?;
+            let cluster = Arc::new(Cluster::new(Settings::default()));
+            let forks = Arc::new(Forks {
+                options,
+                blas_threads,
+                host: OnceLock::new(),
+                state: Mutex::default(),
+            });
+            let settings = HostSettings { workers, threads, folder };
+            let listeners = Listeners {
+                workers: for_workers.socket().try_clone()?,
+                clients: for_clients.socket().try_clone()?,
+            };
+            let launcher = Box::new(Forking(Arc::clone(&forks)));
+            let host = Host::start(Arc::clone(&cluster), settings, listeners, launcher)?;
+            forks.host.get_or_init(|| Arc::downgrade(&host));
+            Ok(Self { cluster, host, sockets: Mutex::new(vec![for_workers, for_clients]) })
+        })
+    }
+
+    /// Waits until so many workers are there; `false` if time is up.
+    fn wait_for_workers(&self, py: Python<'_>, count: u32, timeout: f64) -> PyResult<bool> {
+        let until = std::time::Instant::now() + Duration::from_secs_f64(timeout);
+        loop {
+            let tick = Duration::from_millis(50);
+            let left = until.saturating_duration_since(std::time::Instant::now());
+            match py.detach(|| self.host.wait_for_workers(count, left.min(tick))) {
+                Ok(true) => return Ok(true),
+                Ok(false) if left.is_zero() => return Ok(false),
+                Ok(false) => py.check_signals()?,
+                Err(problem) => return Err(PyRuntimeError::new_err(problem)),
+            }
+        }
+    }
+
+    /// Starts one more worker.
+    fn add_worker(&self, py: Python<'_>) -> PyResult<()> {
+        Ok(py.detach(|| self.host.launch_worker())?)
+    }
+
+    /// Ends all workers; kills those that have not gone after so many seconds.
+    fn close(&self, py: Python<'_>, patience: f64) {
+        py.detach(|| {
+            self.host.close(Duration::from_secs_f64(patience));
+            self.sockets.lock().expect("nothing panics while the lock is held").clear();
+        });
+    }
+}
+
+/// Modules that each worker needs: imported once, before workers are forked.
+const IMPORTS: [&str; 3] = ["numpy", "cloudpickle", "oxidask.distributed"];
+
+fn zygote_options(interpreter: &Bound<'_, PyAny>, hash_seed: u32) -> PyResult<ZygoteOptions> {
+    let strings = |name: &str| -> PyResult<Vec<OsString>> { interpreter.getattr(name)?.extract() };
+    let environment: BTreeMap<OsString, OsString> =
+        interpreter.getattr("environment")?.extract()?;
+    Ok(ZygoteOptions {
+        python: interpreter.getattr("python")?.extract()?,
+        arguments: strings("arguments")?,
+        script: interpreter.getattr("script")?.extract()?,
+        environment: environment.into_iter().collect(),
+        folder: interpreter.getattr("folder")?.extract()?,
+        search_path: strings("search_path")?,
+        hash_seed,
+        imports: IMPORTS.map(str::to_owned).to_vec(),
+        worker_main: "oxidask._worker:main".to_owned(),
+    })
+}
+
+/// Starts workers as forks of a zygote.
+struct Forks {
+    options: ZygoteOptions,
+    blas_threads: u32,
+    host: OnceLock<Weak<Host>>,
+    state: Mutex<ForksState>,
+}
+
+#[derive(Default)]
+struct ForksState {
+    zygote: Option<Zygote>,
+    has_ended: bool,
+    alive: BTreeSet<WorkerId>,
+}
+
+const NO_PANIC: &str = "nothing panics while the lock is held";
+
+impl Forks {
+    fn happened(&self, event: ZygoteEvent) {
+        let mut exited = Vec::new();
+        match event {
+            ZygoteEvent::Ready | ZygoteEvent::WorkerStarted { .. } => {}
+            ZygoteEvent::WorkerNotStarted { number, reason } => {
+                exited.push((WorkerId(number.0), format!("could not be started: {reason}")));
+            }
+            ZygoteEvent::WorkerExited { number, cause, .. } => {
+                exited.push((WorkerId(number.0), how_it_ended(cause)));
+            }
+            ZygoteEvent::Ended { cause, reason } => {
+                let mut state = self.state.lock().expect(NO_PANIC);
+                state.has_ended = true;
+                let how = reason.map_or_else(
+                    || format!("ended with its parent, which {}", how_it_ended(cause)),
+                    |reason| format!("could not be started: {reason}"),
+                );
+                exited.extend(state.alive.iter().map(|&worker| (worker, how.clone())));
+            }
+        }
+        let host = self.host.get().and_then(Weak::upgrade);
+        for (worker, how) in exited {
+            self.state.lock().expect(NO_PANIC).alive.remove(&worker);
+            if let Some(host) = &host {
+                host.worker_exited(worker, &how);
+            }
+        }
+    }
+}
+
+struct Forking(Arc<Forks>);
+
+impl Launcher for Forking {
+    fn launch(&self, launch: &Launch) -> io::Result<()> {
+        let mut state = self.0.state.lock().expect(NO_PANIC);
+        if state.has_ended {
+            state.has_ended = false;
+            let ended = state.zygote.take();
+            drop(state);
+            // Its thread may want the lock for its last event.
+            drop(ended);
+            state = self.0.state.lock().expect(NO_PANIC);
+        }
+        if state.zygote.is_none() {
+            let forks = Arc::downgrade(&self.0);
+            let on_event = move |event| {
+                if let Some(forks) = forks.upgrade() {
+                    forks.happened(event);
+                }
+            };
+            state.zygote = Some(Zygote::start(self.0.options.clone(), on_event)?);
+        }
+        state.alive.insert(launch.worker);
+        let worker = WorkerOptions {
+            number: WorkerNumber(launch.worker.0),
+            socket_path: launch.socket.clone(),
+            threads: launch.threads,
+            blas_threads: self.0.blas_threads,
+        };
+        state.zygote.as_ref().expect("it was made above").start_worker(&worker)
+    }
+
+    fn kill(&self, worker: WorkerId) {
+        const KILL: i32 = rustix::process::Signal::KILL.as_raw();
+        let state = self.0.state.lock().expect(NO_PANIC);
+        if let Some(zygote) = &state.zygote {
+            // If the zygote is gone, so is the worker.
+            drop(zygote.signal_worker(WorkerNumber(worker.0), KILL));
+        }
+    }
+
+    fn stop(&self) {
+        let zygote = self.0.state.lock().expect(NO_PANIC).zygote.take();
+        drop(zygote);
+    }
+}
+
+fn how_it_ended(cause: ExitCause) -> String {
+    match cause {
+        ExitCause::Code(code) => format!("exited with status {code}"),
+        ExitCause::Signal(signal) => format!("was killed by signal {signal}"),
+        ExitCause::Unknown => "ended, and somebody else knows how".to_owned(),
+    }
+}
+
+// ---- In a worker process ----
+
+/// Results in shared memory and messages.
+struct OwnProcess {
+    arena: Arc<Arena>,
+    number: u32,
+    slots: Arc<Slots>,
+    arenas: Arc<Arenas>,
+    keeper: Arc<dyn LetGo>,
+}
+
+struct Unpin(Arc<RemoteMouth>);
+
+impl LetGo for Unpin {
+    fn let_go(&self, arena: u32, offset: u64) {
+        self.0.unpin(arena, offset);
+    }
+}
+
+impl Home for OwnProcess {
+    fn encode(&self, value: &Bound<'_, PyAny>) -> PyResult<Option<(Value, u64)>> {
+        match serialize::way_of(value)?.as_str() {
+            "live" => Ok(None),
+            _ => views::store(value, &self.arena, self.number).map(Some),
+        }
+    }
+
+    fn publish(&self, value: &Bound<'_, PyAny>) -> PyResult<Value> {
+        Ok(views::store(value, &self.arena, self.number)?.0)
+    }
+
+    fn pin(&self, stored: &Stored) -> Option<Arc<Pin>> {
+        Some(Pin::new(Arc::clone(&self.keeper), stored))
+    }
+
+    fn view<'py>(
+        &self,
+        py: Python<'py>,
+        stored: &Stored,
+        pin: &Arc<Pin>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        views::view(py, &self.arenas, stored, pin)
+    }
+
+    fn encode_error(&self, py: Python<'_>, error: PyErr) -> Bytes {
+        serialize::dump_error(&error, py).into()
+    }
+
+    fn now_running(&self, thread: usize, task: Option<TaskId>) {
+        self.slots.set(thread, task.map_or(0, |task| u64::from(task.0) + 1));
+    }
+
+    fn free(&self, offset: u64, length: u64) {
+        // Memory that could not be given back to the system is used again all the same.
+        drop(self.arena.free(Extent { offset, length }));
+    }
+}
+
+/// Connects this process to a node as one of its workers. When the connection ends, so does the
+/// process, at once.
+#[pyfunction]
+pub(crate) fn worker_process(
+    py: Python<'_>,
+    socket: PathBuf,
+    number: u32,
+    threads: u32,
+) -> PyResult<Executor> {
+    py.detach(|| connect(&socket, number, threads))
+}
+
+fn connect(socket: &Path, number: u32, threads: u32) -> PyResult<Executor> {
+    let worker = WorkerProcess::connect(socket, WorkerId(number), threads, || {
+        // Nobody is left to work for; running tasks are not waited for.
+        std::thread::sleep(Duration::from_millis(200));
+        end_process();
+    })
+    .map_err(|error| PyOSError::new_err(error.to_string()))?;
+    let keeper = Arc::new(Unpin(Arc::clone(&worker.mouth)));
+    let home = OwnProcess {
+        arena: worker.arena,
+        number,
+        slots: worker.slots,
+        arenas: worker.arenas,
+        keeper,
+    };
+    Ok(Executor::new(worker.inbox, worker.mouth, Arc::<Objects>::default(), Arc::new(home)))
+}
+
+fn end_process() -> ! {
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).ok();
+    std::process::abort()
+}

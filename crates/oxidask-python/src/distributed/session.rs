@@ -1,0 +1,1000 @@
+//! `Session`: a client's connection to a cluster, as Python sees it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use oxidask_protocol::{ClientTask, FromClient, Problem, Question, Value, WorkerId};
+use oxidask_runtime::arenas::Arenas;
+use oxidask_runtime::client::{Client, Got, Watch};
+use oxidask_runtime::cluster::Cluster;
+use oxidask_runtime::node::connect_client;
+use oxidask_store::{Arena, ArenaSettings};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple};
+use rustc_hash::FxHashMap;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use super::future::{Future, Hold, Name, WeakHold, wait_all};
+use super::local::{NearClient, NearCluster, ThreadCluster};
+use super::objects::Objects;
+use super::process::ProcessCluster;
+use super::program::{
+    NoContext, evaluate, write_call, write_pickle, write_plain, write_step, write_stored,
+};
+use super::serialize;
+use super::views::{self, LetGo, Pin, store_error};
+use super::writer::{GraphWriter, Source};
+use crate::arguments::CallBuilder;
+use crate::delayed::Delayed;
+use crate::graph::collect;
+use crate::identity::{Identity, check_key, random_identity};
+use crate::tokenize::token;
+
+/// How long a wait lasts before somebody looks for Ctrl-C.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// How often what was dropped is released.
+const RELEASE_PAUSE: Duration = Duration::from_millis(20);
+/// Graphs longer than this are submitted without holding the GIL.
+const LONG_GRAPH: usize = 1000;
+/// Calls of a map that are submitted at once: few at first, so that workers begin.
+const FIRST_BATCH: usize = 512;
+const LARGEST_BATCH: usize = 20_000;
+
+/// Numbers of clients' arenas begin here; below are those of workers.
+const CLIENT_ARENAS: u32 = 1 << 31;
+/// Stands for the function of a value that is scattered.
+const SCATTERED: u128 = 1;
+
+const NO_PANIC: &str = "nothing panics while the lock is held";
+
+/// What a session and its futures share.
+pub(crate) struct Shared {
+    pub(crate) client: Arc<Client>,
+    pub(crate) objects: Arc<Objects>,
+    /// The cluster, if it is in this process, and the number of the client there.
+    near: Option<(Arc<Cluster>, u64)>,
+    pub(crate) is_one_process: bool,
+    /// Shared memory of this host.
+    arenas: Arc<Arenas>,
+    /// What this client has put there.
+    arena: Arc<Mutex<Option<Arc<Arena>>>>,
+    keeper: Arc<dyn LetGo>,
+    /// Futures by the hash of their key.
+    registry: Mutex<FxHashMap<u128, WeakHold>>,
+    pub(crate) number: u64,
+}
+
+impl Shared {
+    pub(crate) fn registry_remove(&self, identity: u128, hold: &Hold) {
+        let mut registry = self.registry.lock().expect(NO_PANIC);
+        if registry.get(&identity).is_some_and(|other| std::ptr::eq(other.as_ptr(), hold)) {
+            registry.remove(&identity);
+        }
+    }
+
+    fn find(&self, identity: u128) -> Option<Arc<Hold>> {
+        self.registry.lock().expect(NO_PANIC).get(&identity)?.upgrade()
+    }
+
+    fn hold(self: &Arc<Self>, task: ClientTask, identity: u128) -> Arc<Hold> {
+        let hold = Arc::new(Hold { shared: Arc::clone(self), task, identity });
+        self.registry.lock().expect(NO_PANIC).insert(identity, Arc::downgrade(&hold));
+        hold
+    }
+
+    /// Waits for the value of a finished task; `None` if time is up.
+    pub(crate) fn value(
+        &self,
+        py: Python<'_>,
+        future: &Future,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let task = future.task();
+        let until =
+            timeout.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)));
+        let mut wait = Duration::ZERO;
+        loop {
+            let got = if wait.is_zero() {
+                self.client.take_value(task, wait)
+            } else {
+                py.detach(|| {
+                    self.client.fetch(&[task]);
+                    self.client.take_value(task, wait)
+                })
+            };
+            match got {
+                Some(Got::Value(value)) => return self.decode(py, &value).map(Some),
+                Some(Got::Here(task, attempt)) => {
+                    if let Some(object) = self.objects.get(py, task, attempt) {
+                        return Ok(Some(object));
+                    }
+                }
+                Some(Got::Unusable(error)) => {
+                    let error = self.error_of(py, &error)?;
+                    let module = py.import(intern!(py, "oxidask.distributed._problems"))?;
+                    let key = future.key(py)?.str()?;
+                    let error = module.getattr("unusable")?.call1((error.value(py), key))?;
+                    return Err(PyErr::from_value(error));
+                }
+                None => {}
+            }
+            if self.client.closed().is_some() {
+                return Ok(None);
+            }
+            wait = until.map_or(TICK, |until| until.saturating_duration_since(Instant::now()));
+            if wait.is_zero() {
+                return Ok(None);
+            }
+            wait = wait.min(TICK);
+            py.check_signals()?;
+        }
+    }
+
+    fn decode(&self, py: Python<'_>, value: &Value) -> PyResult<Py<PyAny>> {
+        match value {
+            Value::Inline(bytes) => evaluate(py, bytes, &NoContext),
+            Value::Stored(stored) => {
+                let pin = Pin::new(Arc::clone(&self.keeper), stored);
+                Ok(views::view(py, &self.arenas, stored, &pin)?.unbind())
+            }
+            Value::Live => {
+                Err(PyRuntimeError::new_err("a value came that this client cannot read"))
+            }
+        }
+    }
+
+    /// An exception that an executor wrote.
+    fn error_of(&self, py: Python<'_>, error: &Bytes) -> PyResult<PyErr> {
+        if self.is_one_process
+            && let Some(error) = self.objects.error(py, error)
+        {
+            return Ok(PyErr::from_value(error.into_bound(py)));
+        }
+        serialize::load_error(py, error)
+    }
+
+    pub(crate) fn exception_of(&self, py: Python<'_>, problem: &Problem) -> PyResult<PyErr> {
+        let module = py.import(intern!(py, "oxidask.distributed._problems"))?;
+        let error = match problem {
+            Problem::Raised { error, key } => {
+                let error = self.error_of(py, error)?;
+                module.getattr("raised")?.call1((error.value(py), key))?
+            }
+            Problem::Killed { key, times, cause } => {
+                module.getattr("killed")?.call1((key, times, cause))?
+            }
+            Problem::Cancelled { key } => module.getattr("cancelled")?.call1((key,))?,
+            Problem::NoWorker { key } => module.getattr("no_worker")?.call1((key,))?,
+            Problem::Lost { key } => module.getattr("lost")?.call1((key,))?,
+            Problem::Unknown { task } => module.getattr("unknown")?.call1((task,))?,
+        };
+        Ok(PyErr::from_value(error))
+    }
+
+    pub(crate) fn closed_error(&self, py: Python<'_>) -> PyResult<PyErr> {
+        let reason = self.client.closed().unwrap_or_else(|| "the future was released".to_owned());
+        let module = py.import(intern!(py, "oxidask.distributed._problems"))?;
+        Ok(PyErr::from_value(module.getattr("closed")?.call1((reason,))?))
+    }
+
+    /// A value in this client's shared memory, where workers can see that.
+    fn stored(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
+        let Some((cluster, client)) = &self.near else { return Ok(None) };
+        if self.is_one_process {
+            return Ok(None);
+        }
+        let number = CLIENT_ARENAS | *client as u32;
+        let made = py.detach(|| {
+            let mut arena = self.arena.lock().expect(NO_PANIC);
+            if arena.is_none() {
+                let new = Arena::new("oxidask-client", ArenaSettings::default())?;
+                cluster.client_arena_added(number, *client, new.reader()?);
+                *arena = Some(Arc::new(new));
+            }
+            Ok(arena.clone())
+        });
+        let arena = made.map_err(store_error)?.expect("it was made just now");
+        Ok(Some(views::store(value, &arena, number)?.0))
+    }
+
+    fn submit(
+        &self,
+        py: Python<'_>,
+        writer: GraphWriter,
+        first: ClientTask,
+        wanted: Vec<u32>,
+        priority: i32,
+    ) {
+        let (graph, held) = writer.finish(first, wanted, priority);
+        if graph.len() > LONG_GRAPH {
+            py.detach(|| self.client.submit(graph));
+        } else {
+            self.client.submit(graph);
+        }
+        // Only now: releases follow submissions.
+        drop(held);
+    }
+}
+
+/// The error for a future that this client does not know.
+pub(crate) fn other_client() -> PyErr {
+    PyValueError::new_err(
+        "this is a Future of another Client; gather it there and pass the result, or use one \
+         Client for both",
+    )
+}
+
+/// Tells the cluster that a client does not look at an object any more.
+struct Keeper(Weak<Client>);
+
+impl LetGo for Keeper {
+    fn let_go(&self, arena: u32, offset: u64) {
+        if let Some(client) = self.0.upgrade() {
+            client.drop_view(arena, offset);
+        }
+    }
+}
+
+/// A client's connection to a cluster.
+#[pyclass(frozen, module = "oxidask._core")]
+pub(crate) struct Session {
+    shared: Arc<Shared>,
+}
+
+/// Starts the thread that tells the cluster what was dropped, for clients that say nothing else.
+fn release_what_is_dropped(client: &Arc<Client>) {
+    let client = Arc::downgrade(client);
+    let release = move || {
+        while let Some(client) = client.upgrade() {
+            if client.closed().is_some() {
+                break;
+            }
+            client.let_go();
+            drop(client);
+            std::thread::sleep(RELEASE_PAUSE);
+        }
+    };
+    // Without the thread, results are released with the next thing that the client says.
+    drop(std::thread::Builder::new().name("oxidask-client".to_owned()).spawn(release));
+}
+
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Options of a submission.
+#[derive(Clone, Copy, Default)]
+struct Options {
+    priority: i32,
+    retries: u32,
+}
+
+#[pymethods]
+impl Session {
+    /// A client of a cluster whose scheduler is in this process.
+    #[staticmethod]
+    fn near(py: Python<'_>, cluster: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let (cluster, objects, is_one_process) =
+            if let Ok(threads) = cluster.cast::<ThreadCluster>() {
+                (Arc::clone(&threads.get().cluster), Arc::clone(&threads.get().objects), true)
+            } else {
+                let processes = cluster.cast::<ProcessCluster>()?.get();
+                (Arc::clone(&processes.cluster), Arc::default(), false)
+            };
+        Ok(py.detach(|| {
+            let line = Arc::new(NearClient::default());
+            let number = cluster.client_joined(Arc::clone(&line) as _);
+            let near = NearCluster { cluster: Arc::clone(&cluster), client: number };
+            let client = Arc::new(Client::new(Box::new(near)));
+            line.client.get_or_init(|| Arc::downgrade(&client));
+            let arenas = cluster.arenas();
+            let arena = Arc::clone(&line.arena);
+            Self::new(client, objects, arenas, arena, Some((cluster, number)), is_one_process)
+        }))
+    }
+
+    /// A client of a cluster in another process, whose socket this is.
+    #[staticmethod]
+    fn far(py: Python<'_>, socket: PathBuf) -> PyResult<Self> {
+        let (client, arenas) = py.detach(|| connect_client(&socket))?;
+        Ok(Self::new(client, Arc::default(), arenas, Arc::default(), None, false))
+    }
+
+    #[getter]
+    fn number(&self) -> u64 {
+        self.shared.number
+    }
+
+    /// Runs one call.
+    #[expect(clippy::too_many_arguments, reason = "Python's options, one by one")]
+    #[pyo3(signature = (function, args, kwargs, label, key, pure, priority, retries))]
+    fn submit<'py>(
+        &self,
+        py: Python<'py>,
+        function: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        label: Bound<'py, PyString>,
+        key: Option<Bound<'py, PyAny>>,
+        pure: bool,
+        priority: i32,
+        retries: u32,
+    ) -> PyResult<Py<Future>> {
+        let options = Options { priority, retries };
+        let values: Vec<Bound<'_, PyAny>> = args.iter().collect();
+        let function_token = if pure && key.is_none() { token_of(py, function)? } else { 0 };
+        let identity = self.identity_of(py, key.as_ref(), function_token, &values, kwargs, pure)?;
+        let name = |key: &Option<Bound<'py, PyAny>>| match key {
+            Some(key) => Name::Key(key.clone().unbind()),
+            None => Name::Prefix(label.clone().unbind()),
+        };
+        if let Some(hold) = self.shared.find(identity) {
+            return Py::new(py, Future::new(hold, name(&key)));
+        }
+        let mut writer = GraphWriter::new(&self.shared);
+        writer.set_names(vec![label.to_cow()?.into_owned()]);
+        self.write_call(py, &mut writer, function, &values, kwargs)?;
+        writer.end_task(0, identity);
+        if let Some(key) = &key {
+            writer.name_task(0, key.str()?.to_cow()?.into_owned());
+        }
+        if options.retries > 0 {
+            writer.retry(0, options.retries);
+        }
+        let first = self.shared.client.reserve(1);
+        let hold = self.shared.hold(first, identity);
+        self.shared.submit(py, writer, first, vec![0], options.priority);
+        Py::new(py, Future::new(hold, name(&key)))
+    }
+
+    /// Runs a call for each element of some iterables.
+    #[expect(clippy::too_many_arguments, reason = "Python's options, one by one")]
+    #[pyo3(signature = (function, iterables, kwargs, label, keys, pure, priority, retries))]
+    fn map<'py>(
+        &self,
+        py: Python<'py>,
+        function: &Bound<'py, PyAny>,
+        iterables: Vec<Bound<'py, PyAny>>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        label: Bound<'py, PyString>,
+        keys: Option<Vec<Bound<'py, PyAny>>>,
+        pure: bool,
+        priority: i32,
+        retries: u32,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let options = Options { priority, retries };
+        let mut iterators: Vec<Bound<'_, PyIterator>> =
+            iterables.iter().map(PyAnyMethods::try_iter).collect::<PyResult<_>>()?;
+        let function_token = if pure && keys.is_none() { token_of(py, function)? } else { 0 };
+        let futures = PyList::empty(py);
+        let names = vec![label.to_cow()?.into_owned()];
+        let mut batch = Batch::new(self, names.clone(), options);
+        let mut limit = FIRST_BATCH;
+        let mut values = Vec::with_capacity(iterators.len());
+        let mut count = 0;
+        'elements: loop {
+            values.clear();
+            for iterator in &mut iterators {
+                match iterator.next() {
+                    Some(value) => values.push(value?),
+                    None => break 'elements,
+                }
+            }
+            let key = keys.as_ref().and_then(|keys| keys.get(count)).cloned();
+            count += 1;
+            let identity =
+                self.identity_of(py, key.as_ref(), function_token, &values, kwargs, pure)?;
+            let name = match &key {
+                Some(key) => Name::Key(key.clone().unbind()),
+                None => Name::Prefix(label.clone().unbind()),
+            };
+            let hold = if let Some(hold) = self.shared.find(identity) {
+                hold
+            } else {
+                self.write_call(py, &mut batch.writer, function, &values, kwargs)?;
+                batch.end_task(identity, key.as_ref())?
+            };
+            futures.append(Py::new(py, Future::new(hold, name))?)?;
+            if batch.writer.len() == limit {
+                batch.submit(py);
+                limit = (limit * 2).min(LARGEST_BATCH);
+                batch = Batch::new(self, names.clone(), options);
+            }
+        }
+        batch.submit(py);
+        Ok(futures)
+    }
+
+    /// Computes lazy values; a future each.
+    fn submit_graph(
+        &self,
+        py: Python<'_>,
+        tasks: Vec<Py<Delayed>>,
+        priority: i32,
+        retries: u32,
+    ) -> PyResult<Vec<Py<Future>>> {
+        let (graph, wanted) = collect(py, &tasks)?;
+        let mut writer = GraphWriter::new(&self.shared);
+        writer.set_names(graph.group_names(py)?);
+        // Where the result of each task comes from, if not from running it.
+        let mut earlier: Vec<Option<Arc<Hold>>> = vec![None; graph.len()];
+        let mut is_needed = vec![false; graph.len()];
+        for &task in &wanted {
+            is_needed[task as usize] = true;
+        }
+        for task in (0..graph.len() as u32).rev() {
+            if !is_needed[task as usize] {
+                continue;
+            }
+            let node = graph.node(task);
+            let found = match future_of(py, node) {
+                Some(future) if Arc::ptr_eq(future.get().shared(), &self.shared) => {
+                    Some(future.get().hold_again())
+                }
+                Some(_) => return Err(other_client()),
+                None => self.shared.find(node.identity.hash(py)?),
+            };
+            if found.is_some() {
+                earlier[task as usize] = found;
+                continue;
+            }
+            for &input in graph.layer.task(task).dependencies {
+                is_needed[input as usize] = true;
+            }
+        }
+        let mut place: Vec<u32> = vec![u32::MAX; graph.len()];
+        let given_retries: FxHashMap<u32, u32> = graph.retries.iter().copied().collect();
+        for task in 0..graph.len() as u32 {
+            if !is_needed[task as usize] || earlier[task as usize].is_some() {
+                continue;
+            }
+            let view = graph.layer.task(task);
+            writer.write_template(py, view.template, &graph.literals, |number| {
+                let input = view.dependencies[number as usize] as usize;
+                match &earlier[input] {
+                    Some(hold) => Source::Earlier(Arc::clone(hold)),
+                    None => Source::Here(place[input]),
+                }
+            })?;
+            let number = writer.len() as u32;
+            place[task as usize] = number;
+            let node = graph.node(task);
+            writer.end_task(graph.layer.groups()[task as usize], node.identity.hash(py)?);
+            if let Identity::Named(_) = node.identity {
+                writer.name_task(number, node.key_text(py));
+            }
+            let times = given_retries.get(&task).copied().unwrap_or(retries);
+            if times > 0 {
+                writer.retry(number, times);
+            }
+        }
+        let first = self.shared.client.reserve(writer.len());
+        let mut unique: Vec<u32> = wanted
+            .iter()
+            .map(|&task| place[task as usize])
+            .filter(|&number| number != u32::MAX)
+            .collect();
+        unique.sort_unstable();
+        unique.dedup();
+        let mut holds: FxHashMap<u32, Arc<Hold>> = FxHashMap::default();
+        let futures = wanted
+            .iter()
+            .map(|&task| {
+                let node = graph.node(task);
+                let hold =
+                    if let Some(hold) = &earlier[task as usize] {
+                        Arc::clone(hold)
+                    } else {
+                        let number = place[task as usize];
+                        let identity = node.identity.hash(py)?;
+                        Arc::clone(holds.entry(number).or_insert_with(|| {
+                            self.shared.hold(first + u64::from(number), identity)
+                        }))
+                    };
+                let name = Name::Key(node.key_object(py)?.unbind());
+                Py::new(py, Future::new(hold, name))
+            })
+            .collect::<PyResult<Vec<_>>>()?;
+        if writer.len() > 0 {
+            self.shared.submit(py, writer, first, unique, priority);
+        }
+        Ok(futures)
+    }
+
+    /// Puts a value into the cluster.
+    fn scatter<'py>(
+        &self,
+        py: Python<'py>,
+        value: &Bound<'py, PyAny>,
+        label: Bound<'py, PyString>,
+        is_hashed: bool,
+    ) -> PyResult<Py<Future>> {
+        let values = std::slice::from_ref(value);
+        let identity = self.identity_of(py, None, SCATTERED, values, None, is_hashed)?;
+        let name = Name::Prefix(label.clone().unbind());
+        if let Some(hold) = self.shared.find(identity) {
+            return Py::new(py, Future::new(hold, name));
+        }
+        let mut writer = GraphWriter::new(&self.shared);
+        writer.set_names(vec![label.to_cow()?.into_owned()]);
+        match self.shared.stored(py, value)? {
+            Some(Value::Stored(stored)) => write_stored(&stored, writer.program().1),
+            Some(Value::Inline(bytes)) => writer.program().1.extend_from_slice(&bytes),
+            Some(Value::Live) | None => writer.write_value(value)?,
+        }
+        writer.end_task(0, identity);
+        let first = self.shared.client.reserve(1);
+        let hold = self.shared.hold(first, identity);
+        self.shared.submit(py, writer, first, vec![0], 0);
+        Py::new(py, Future::new(hold, name))
+    }
+
+    /// Waits until all futures are done; `false` if time is up.
+    fn wait_all(
+        &self,
+        py: Python<'_>,
+        futures: Vec<Py<Future>>,
+        timeout: Option<f64>,
+    ) -> PyResult<bool> {
+        let tasks = tasks_of(&self.shared, &futures)?;
+        wait_all(py, &self.shared, &tasks, timeout)
+    }
+
+    /// Waits until one of the futures is done; `false` if time is up.
+    fn wait_any(
+        &self,
+        py: Python<'_>,
+        futures: Vec<Py<Future>>,
+        timeout: Option<f64>,
+    ) -> PyResult<bool> {
+        let tasks = tasks_of(&self.shared, &futures)?;
+        let until =
+            timeout.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)));
+        loop {
+            let left = until.map_or(TICK, |until| until.saturating_duration_since(Instant::now()));
+            if py.detach(|| self.shared.client.wait_any(&tasks, left.min(TICK))) {
+                return Ok(true);
+            }
+            if left.is_zero() {
+                return Ok(false);
+            }
+            py.check_signals()?;
+        }
+    }
+
+    /// Results of futures, in order. The first error is raised; with `skip`, erred ones are left
+    /// out.
+    fn gather<'py>(
+        &self,
+        py: Python<'py>,
+        futures: Vec<Py<Future>>,
+        skip: bool,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let tasks = tasks_of(&self.shared, &futures)?;
+        let mut from = 0;
+        loop {
+            // An error anywhere ends the wait, not just one at the front.
+            let is_done =
+                py.detach(|| self.shared.client.wait_all_or_error(&tasks, &mut from, skip, TICK));
+            if is_done {
+                break;
+            }
+            py.check_signals()?;
+        }
+        py.detach(|| self.shared.client.fetch(&tasks));
+        let results = PyList::empty(py);
+        for future in &futures {
+            let this = future.get();
+            match self.shared.client.status(this.task()) {
+                Some(oxidask_runtime::client::Status::Erred(problem)) => {
+                    if !skip {
+                        return Err(self.shared.exception_of(py, &problem)?);
+                    }
+                }
+                Some(oxidask_runtime::client::Status::Finished) => {
+                    match self.shared.value(py, this, None)? {
+                        Some(value) => results.append(value)?,
+                        None => return Err(self.shared.closed_error(py)?),
+                    }
+                }
+                _ if skip => {}
+                _ => {
+                    // An error elsewhere ended the wait.
+                    for other in &futures {
+                        if let Some(oxidask_runtime::client::Status::Erred(problem)) =
+                            self.shared.client.status(other.get().task())
+                        {
+                            return Err(self.shared.exception_of(py, &problem)?);
+                        }
+                    }
+                    return Err(self.shared.closed_error(py)?);
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    /// Cancels futures, or tries erred ones again.
+    fn tell(&self, py: Python<'_>, what: &str, futures: Vec<Py<Future>>) -> PyResult<()> {
+        let tasks = tasks_of(&self.shared, &futures)?;
+        let message = match what {
+            "cancel" => FromClient::Cancel { tasks },
+            "retry" => {
+                self.shared.client.forget_errors(&tasks);
+                FromClient::Retry { tasks }
+            }
+            _ => return Err(PyValueError::new_err("futures are told to cancel or to retry")),
+        };
+        py.detach(|| self.shared.client.say(message));
+        Ok(())
+    }
+
+    /// Calls a function in workers now, outside of tasks: the number of each, and what it returned
+    /// or raised.
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        workers: Vec<u32>,
+        function: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Vec<(u32, bool, Py<PyAny>)>> {
+        let mut program = Vec::new();
+        let mut writer = GraphWriter::new(&self.shared);
+        let mut objects = oxidask_protocol::Objects::default();
+        if self.shared.is_one_process {
+            let values: Vec<Bound<'_, PyAny>> = args.iter().collect();
+            self.write_call(py, &mut writer, function, &values, kwargs)?;
+            writer.end_task(0, 0);
+            writer.set_names(vec![String::new()]);
+            let (graph, _) = writer.finish(0, Vec::new(), 0);
+            program.extend_from_slice(&graph.program(0));
+            objects = graph.objects;
+        } else {
+            let apply = py.import("oxidask._rebuild")?.getattr("apply")?;
+            let kwargs = kwargs.map_or_else(|| PyDict::new(py), Clone::clone);
+            for part in [&apply, function, args.as_any(), kwargs.as_any()] {
+                write_pickle(&serialize::dump(part)?, &mut program);
+            }
+            write_call(3, &mut program);
+        }
+        let call = self.shared.client.next_call();
+        let message = FromClient::Call {
+            call,
+            workers: workers.into_iter().map(WorkerId).collect(),
+            program: program.into(),
+            objects,
+        };
+        py.detach(|| self.shared.client.say(message));
+        let answers = loop {
+            if let Some(answers) = py.detach(|| self.shared.client.take_answers(call, TICK)) {
+                break answers;
+            }
+            if self.shared.client.closed().is_some() {
+                return Err(self.shared.closed_error(py)?);
+            }
+            py.check_signals()?;
+        };
+        answers
+            .into_iter()
+            .map(|(worker, answer)| match answer {
+                Ok(value) => Ok((worker.0, true, self.shared.decode(py, &value)?)),
+                Err(error) => {
+                    let error = self.shared.error_of(py, &error)?;
+                    Ok((worker.0, false, error.into_value(py).into_any()))
+                }
+            })
+            .collect()
+    }
+
+    /// Asks about the cluster: "workers", or with a future "why" or "holders". JSON text.
+    #[pyo3(signature = (question, future=None))]
+    fn ask(&self, py: Python<'_>, question: &str, future: Option<Py<Future>>) -> PyResult<String> {
+        let task = future.map(|future| future.get().task());
+        let question = match (question, task) {
+            ("workers", _) => Question::Workers,
+            ("why", Some(task)) => Question::Why(task),
+            ("holders", Some(task)) => Question::Holders(task),
+            _ => return Err(PyValueError::new_err(format!("no such question: {question:?}"))),
+        };
+        let call = self.shared.client.next_call();
+        py.detach(|| self.shared.client.say(FromClient::Ask { call, question }));
+        loop {
+            if let Some(text) = py.detach(|| self.shared.client.take_told(call, TICK)) {
+                return Ok(text);
+            }
+            if self.shared.client.closed().is_some() {
+                return Err(self.shared.closed_error(py)?);
+            }
+            py.check_signals()?;
+        }
+    }
+
+    /// Output of tasks that came; waits for it, at most so long. Also how many lines were dropped.
+    fn output(&self, py: Python<'_>, timeout: f64) -> PyResult<(Vec<Py<PyAny>>, u64)> {
+        let wait = Duration::from_secs_f64(timeout);
+        let (bodies, dropped) = py.detach(|| {
+            self.shared.client.let_go();
+            self.shared.client.take_output(wait)
+        });
+        let bodies = bodies
+            .iter()
+            .map(|body| Ok(serialize::load(py, body)?.unbind()))
+            .collect::<PyResult<_>>()?;
+        Ok((bodies, dropped))
+    }
+
+    /// Tells the cluster what was dropped.
+    fn let_go(&self, py: Python<'_>) {
+        py.detach(|| self.shared.client.let_go());
+    }
+
+    /// Why the connection ended, or None.
+    fn closed(&self) -> Option<String> {
+        self.shared.client.closed()
+    }
+
+    /// Says goodbye.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| {
+            if let Some((cluster, number)) = &self.shared.near {
+                cluster.client_lost(*number);
+            } else {
+                self.shared.client.say(FromClient::Close);
+            }
+            self.shared.client.deliver(oxidask_protocol::ToClient::Closed {
+                reason: "the client was closed".to_owned(),
+            });
+        });
+    }
+
+    /// A queue into which futures fall when they are done.
+    fn watch(&self) -> Watcher {
+        Watcher { shared: Arc::clone(&self.shared), watch: Arc::default() }
+    }
+}
+
+/// The futures whose results lazy values need or are.
+#[pyfunction]
+pub(crate) fn futures_in_graph(
+    py: Python<'_>,
+    tasks: Vec<Py<Delayed>>,
+) -> PyResult<Vec<Py<PyAny>>> {
+    let (graph, _) = collect(py, &tasks)?;
+    let literals = graph.literals.iter();
+    let futures = literals.filter(|literal| literal.bind(py).is_instance_of::<Future>());
+    Ok(futures.map(|future| future.clone_ref(py)).collect())
+}
+
+/// The future that a lazy value stands for, if it is one.
+fn future_of<'py>(py: Python<'py>, node: &Delayed) -> Option<Bound<'py, Future>> {
+    match (&*node.template, &*node.literals) {
+        ([_], [literal]) => literal.bind(py).cast::<Future>().ok().cloned(),
+        _ => None,
+    }
+}
+
+/// The numbers of futures of a client.
+fn tasks_of(shared: &Arc<Shared>, futures: &[Py<Future>]) -> PyResult<Vec<ClientTask>> {
+    futures
+        .iter()
+        .map(|future| {
+            let future = future.get();
+            if Arc::ptr_eq(future.shared(), shared) {
+                Ok(future.task())
+            } else {
+                Err(other_client())
+            }
+        })
+        .collect()
+}
+
+fn token_of<'py>(py: Python<'py>, function: &Bound<'py, PyAny>) -> PyResult<u128> {
+    token(py, std::slice::from_ref(function), None)
+}
+
+/// A graph of calls of one function that is being written.
+struct Batch<'a> {
+    session: &'a Session,
+    writer: GraphWriter,
+    first: ClientTask,
+    options: Options,
+}
+
+impl<'a> Batch<'a> {
+    fn new(session: &'a Session, names: Vec<String>, options: Options) -> Self {
+        let mut writer = GraphWriter::new(&session.shared);
+        writer.set_names(names);
+        let first = session.shared.client.reserve(LARGEST_BATCH);
+        Self { session, writer, first, options }
+    }
+
+    fn end_task(&mut self, identity: u128, key: Option<&Bound<'_, PyAny>>) -> PyResult<Arc<Hold>> {
+        let task = self.writer.len() as u32;
+        self.writer.end_task(0, identity);
+        if let Some(key) = key {
+            self.writer.name_task(task, key.str()?.to_cow()?.into_owned());
+        }
+        if self.options.retries > 0 {
+            self.writer.retry(task, self.options.retries);
+        }
+        Ok(self.session.shared.hold(self.first + u64::from(task), identity))
+    }
+
+    fn submit(self, py: Python<'_>) {
+        let count = self.writer.len() as u32;
+        if count > 0 {
+            let wanted = (0..count).collect();
+            let priority = self.options.priority;
+            self.session.shared.submit(py, self.writer, self.first, wanted, priority);
+        }
+    }
+}
+
+impl Session {
+    fn new(
+        client: Arc<Client>,
+        objects: Arc<Objects>,
+        arenas: Arc<Arenas>,
+        arena: Arc<Mutex<Option<Arc<Arena>>>>,
+        near: Option<(Arc<Cluster>, u64)>,
+        is_one_process: bool,
+    ) -> Self {
+        release_what_is_dropped(&client);
+        let shared = Arc::new(Shared {
+            keeper: Arc::new(Keeper(Arc::downgrade(&client))),
+            client,
+            objects,
+            near,
+            is_one_process,
+            arenas,
+            arena,
+            registry: Mutex::default(),
+            number: next_number(),
+        });
+        Self { shared }
+    }
+
+    fn identity_of<'py>(
+        &self,
+        py: Python<'py>,
+        key: Option<&Bound<'py, PyAny>>,
+        function_token: u128,
+        values: &[Bound<'py, PyAny>],
+        kwargs: Option<&Bound<'py, PyDict>>,
+        pure: bool,
+    ) -> PyResult<u128> {
+        if let Some(key) = key {
+            check_key(key, "submit(key=)")?;
+            return token(py, std::slice::from_ref(key), Some(true));
+        }
+        if !pure {
+            return match random_identity()? {
+                Identity::Random(number) => Ok(number),
+                Identity::Token(_) | Identity::Named(_) => unreachable!("it was asked for one"),
+            };
+        }
+        let mut content = Vec::with_capacity(64);
+        content.extend_from_slice(&function_token.to_le_bytes());
+        for value in values {
+            if let Ok(future) = value.cast::<Future>() {
+                content.push(0xfe);
+                content.extend_from_slice(&future.get().identity().to_le_bytes());
+            } else if !write_plain(value, &mut content)? {
+                content.push(0xff);
+                content.extend_from_slice(&token_of(py, value)?.to_le_bytes());
+            }
+        }
+        if let Some(kwargs) = kwargs.filter(|kwargs| !kwargs.is_empty()) {
+            let mut hash = Xxh3::new();
+            hash.update(&content);
+            hash.update(&token_of(py, kwargs.as_any())?.to_le_bytes());
+            return Ok(hash.digest128());
+        }
+        Ok(xxh3_128(&content))
+    }
+
+    /// Writes a call into a graph.
+    fn write_call<'py>(
+        &self,
+        py: Python<'py>,
+        writer: &mut GraphWriter,
+        function: &Bound<'py, PyAny>,
+        values: &[Bound<'py, PyAny>],
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
+        let written = (|| {
+            writer.write_value(function)?;
+            for value in values {
+                self.write_argument(py, writer, value)?;
+            }
+            match kwargs.filter(|kwargs| !kwargs.is_empty()) {
+                None => write_call(values.len() as u32, writer.program().1),
+                Some(kwargs) => {
+                    for value in kwargs.values() {
+                        self.write_argument(py, writer, &value)?;
+                    }
+                    writer.write_value(PyTuple::new(py, kwargs.keys())?.as_any())?;
+                    let count = (values.len() + kwargs.len()) as u32;
+                    write_step(oxidask_graph::OpKind::CallKeywords(count), writer.program().1);
+                }
+            }
+            Ok(())
+        })();
+        if written.is_err() {
+            writer.abandon_task();
+        }
+        written
+    }
+
+    fn write_argument<'py>(
+        &self,
+        py: Python<'py>,
+        writer: &mut GraphWriter,
+        value: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        if write_plain(value, writer.program().1)? {
+            return Ok(());
+        }
+        if value.is_instance_of::<Future>() {
+            return writer.write_value(value);
+        }
+        let mut builder = CallBuilder::new(py);
+        builder.push_value(value.clone())?;
+        let call = builder.finish();
+        if !call.dependencies.is_empty() {
+            // A lazy value as an argument is computed in the cluster first.
+            let tasks = call.dependencies.iter().map(|task| task.clone_ref(py)).collect();
+            let futures = self.submit_graph(py, tasks, 0, 0)?;
+            let template = oxidask_graph::Template(&call.template);
+            return writer.write_template(py, template, &call.literals, |number| {
+                Source::Earlier(futures[number as usize].get().hold_again())
+            });
+        }
+        let template = oxidask_graph::Template(&call.template);
+        writer.write_template(py, template, &call.literals, |_| Source::Here(0))
+    }
+}
+
+/// A queue into which futures fall when they are done.
+#[pyclass(frozen, module = "oxidask._core")]
+pub(crate) struct Watcher {
+    shared: Arc<Shared>,
+    watch: Arc<Watch>,
+}
+
+#[pymethods]
+impl Watcher {
+    /// Adds futures.
+    fn add(&self, py: Python<'_>, futures: Vec<Py<Future>>) -> PyResult<()> {
+        let tasks = tasks_of(&self.shared, &futures)?;
+        py.detach(|| self.shared.client.watch(&tasks, &self.watch));
+        Ok(())
+    }
+
+    /// The number of the next one that is done; None if time is up.
+    fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<ClientTask>> {
+        let until =
+            timeout.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)));
+        loop {
+            let left = until.map_or(TICK, |until| until.saturating_duration_since(Instant::now()));
+            if let Some(task) = py.detach(|| self.watch.next(left.min(TICK))) {
+                return Ok(Some(task));
+            }
+            if left.is_zero() {
+                return Ok(None);
+            }
+            py.check_signals()?;
+        }
+    }
+
+    fn __len__(&self) -> usize {
+        self.watch.len()
+    }
+}

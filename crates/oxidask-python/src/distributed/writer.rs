@@ -1,0 +1,188 @@
+//! Writes calls into a graph that a client submits.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use oxidask_graph::{EdgesBuilder, OpKind, Template, order};
+use oxidask_protocol::{ClientTask, Graph, Objects as ObjectTable};
+use pyo3::prelude::*;
+use rustc_hash::FxHashMap;
+
+use super::future::{Future, Hold};
+use super::program::{Sharing, write_dependency, write_step};
+use super::session::{Shared, other_client};
+
+/// Marks a number of an external until the number of tasks is known.
+const EXTERNAL: u32 = 1 << 31;
+
+/// A graph that is being written.
+pub(crate) struct GraphWriter {
+    shared: Arc<Shared>,
+    graph: Graph,
+    programs: Vec<u8>,
+    pub(crate) sharing: Sharing,
+    external: FxHashMap<ClientTask, u32>,
+    /// Inputs of the task that is being written.
+    row: Vec<u32>,
+    /// Keeps earlier results that tasks read until the cluster knows that they do.
+    held: Vec<Arc<Hold>>,
+}
+
+impl GraphWriter {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        let graph = Graph { starts: vec![0], ..Graph::default() };
+        Self {
+            graph,
+            programs: Vec::new(),
+            sharing: Sharing::new(shared.is_one_process),
+            external: FxHashMap::default(),
+            row: Vec::new(),
+            held: Vec::new(),
+            shared: Arc::clone(shared),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.graph.identities.len()
+    }
+
+    pub(crate) fn set_names(&mut self, names: Vec<String>) {
+        self.graph.names = names;
+    }
+
+    /// Where programs are written; a call is complete with [`Self::end_task`].
+    pub(crate) fn program(&mut self) -> (&mut Sharing, &mut Vec<u8>) {
+        (&mut self.sharing, &mut self.programs)
+    }
+
+    /// Writes a value of a call: the result of a future stands for the future.
+    pub(crate) fn write_value(&mut self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        if let Ok(future) = value.cast::<Future>() {
+            let future = future.get();
+            if !Arc::ptr_eq(future.shared(), &self.shared) {
+                return Err(other_client());
+            }
+            let place = self.read_external(&future.hold_again());
+            write_dependency(place, &mut self.programs);
+            return Ok(());
+        }
+        self.sharing.write_literal(value, &mut self.programs)
+    }
+
+    fn read_external(&mut self, hold: &Arc<Hold>) -> u32 {
+        let next = self.external.len() as u32;
+        let number = *self.external.entry(hold.task).or_insert(next);
+        if number == next {
+            self.graph.externals.push(hold.task);
+            self.held.push(Arc::clone(hold));
+        }
+        self.read(number | EXTERNAL)
+    }
+
+    /// The place among the task's inputs of one more that it reads.
+    fn read(&mut self, input: u32) -> u32 {
+        if let Some(place) = self.row.iter().position(|&other| other == input) {
+            return place as u32;
+        }
+        self.row.push(input);
+        self.row.len() as u32 - 1
+    }
+
+    /// Writes a template. `source` says for each of its dependencies which task of this graph, or
+    /// which earlier task of the client, it is.
+    pub(crate) fn write_template(
+        &mut self,
+        py: Python<'_>,
+        template: Template<'_>,
+        literals: &[Py<PyAny>],
+        source: impl Fn(u32) -> Source,
+    ) -> PyResult<()> {
+        for op in template.0 {
+            match op.kind() {
+                OpKind::Literal(number) => self.write_value(literals[number as usize].bind(py))?,
+                OpKind::Dependency(number) => {
+                    let place = match source(number) {
+                        Source::Here(task) => self.read(task),
+                        Source::Earlier(hold) => self.read_external(&hold),
+                    };
+                    write_dependency(place, &mut self.programs);
+                }
+                kind => write_step(kind, &mut self.programs),
+            }
+        }
+        Ok(())
+    }
+
+    /// Completes a task.
+    pub(crate) fn end_task(&mut self, group: u32, identity: u128) {
+        self.graph.inputs.append(&mut self.row);
+        self.graph.starts.push(self.graph.inputs.len() as u32);
+        self.graph.program_ends.push(self.programs.len() as u32);
+        self.graph.groups.push(group);
+        self.graph.identities.push(identity);
+    }
+
+    /// Gives up the task that is being written.
+    pub(crate) fn abandon_task(&mut self) {
+        self.row.clear();
+        let start = self.graph.program_ends.last().map_or(0, |&end| end as usize);
+        self.programs.truncate(start);
+    }
+
+    pub(crate) fn name_task(&mut self, task: u32, key: String) {
+        self.graph.keys.push((task, key));
+    }
+
+    pub(crate) fn retry(&mut self, task: u32, times: u32) {
+        self.graph.retries.push((task, times));
+    }
+
+    /// The graph, ready to be submitted, and what is to be kept until it is.
+    pub(crate) fn finish(
+        mut self,
+        first: ClientTask,
+        wanted: Vec<u32>,
+        priority: i32,
+    ) -> (Graph, Vec<Arc<Hold>>) {
+        let count = self.len() as u32;
+        let mut edges = EdgesBuilder::with_capacity(count as usize, self.graph.inputs.len());
+        for row in self.graph.starts.windows(2) {
+            for input in &mut self.graph.inputs[row[0] as usize..row[1] as usize] {
+                if *input & EXTERNAL == 0 {
+                    edges.push_target(*input);
+                } else {
+                    *input = count + (*input & !EXTERNAL);
+                }
+            }
+            edges.end_row();
+        }
+        let edges = edges.finish();
+        self.graph.rank = if edges.edge_count() == 0 {
+            (0..count).collect()
+        } else {
+            order(&edges, &edges.reversed())
+                .expect("tasks stand behind what they read, so there is no cycle")
+                .rank
+        };
+        self.graph.first = first;
+        self.graph.wanted = wanted;
+        self.graph.priority = priority;
+        self.graph.programs = Bytes::from(self.programs);
+        self.graph.shared = self.sharing.parts;
+        self.graph.objects = ObjectTable(
+            self.sharing
+                .objects
+                .filter(|values| !values.is_empty())
+                .map(|values| Arc::new(self.shared.objects.keep_values(values)) as _),
+        );
+        (self.graph, self.held)
+    }
+}
+
+/// What a dependency of a template is.
+pub(crate) enum Source {
+    /// A task of the graph.
+    Here(u32),
+    /// An earlier task of the client.
+    Earlier(Arc<Hold>),
+}

@@ -1,0 +1,478 @@
+//! A client's side: what is known of its futures.
+//!
+//! Messages of the cluster come in by [`Client::deliver`]; whoever waits for a future waits here.
+//! Dropping a future only appends to a list: it takes no lock that anybody holds for long, and does
+//! no I/O. What was dropped is released with the next thing that the client says, or after a moment.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use oxidask_protocol::{
+    Attempt, ClientTask, FromClient, Graph, Problem, TaskId, ToClient, Value, WorkerId,
+};
+use rustc_hash::FxHashMap;
+
+/// Where a client's messages go.
+pub trait Line: Send + Sync + 'static {
+    /// Says something to the cluster.
+    fn say(&self, message: FromClient);
+}
+
+/// Where a future stands.
+#[derive(Clone, Debug, Default)]
+pub enum Status {
+    /// Its task has not ended.
+    #[default]
+    Pending,
+    /// Its result is in memory.
+    Finished,
+    /// It failed.
+    Erred(Arc<Problem>),
+}
+
+/// A result that a client has, or where it is.
+#[derive(Clone, Debug)]
+pub enum Got {
+    /// The value itself, or a place in shared memory.
+    Value(Value),
+    /// An object of this process.
+    Here(TaskId, Attempt),
+    /// It cannot be had: an exception, as an executor writes it.
+    Unusable(Bytes),
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    status: Status,
+    got: Option<Got>,
+    is_asked: bool,
+    watches: Vec<Arc<Watch>>,
+}
+
+/// A queue into which futures fall when they are done.
+#[derive(Debug, Default)]
+pub struct Watch {
+    done: Mutex<VecDeque<ClientTask>>,
+    changed: Condvar,
+}
+
+impl Watch {
+    fn add(&self, task: ClientTask) {
+        self.done.lock().expect("nothing panics while the lock is held").push_back(task);
+        self.changed.notify_all();
+    }
+
+    /// The next future that is done; waits for it, at most so long.
+    pub fn next(&self, at_most: Duration) -> Option<ClientTask> {
+        let done = self.done.lock().expect("nothing panics while the lock is held");
+        let (mut done, _) = self
+            .changed
+            .wait_timeout_while(done, at_most, |done| done.is_empty())
+            .expect("nothing panics while the lock is held");
+        done.pop_front()
+    }
+
+    /// How many are done and were not taken.
+    pub fn len(&self) -> usize {
+        self.done.lock().expect("nothing panics while the lock is held").len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Answers to a call: one a worker, and whether all have answered.
+type Answers = (Vec<(WorkerId, Result<Value, Bytes>)>, bool);
+
+#[derive(Debug, Default)]
+struct State {
+    slots: FxHashMap<ClientTask, Slot>,
+    waiting: usize,
+    /// Errors that came.
+    erred: u64,
+    answers: FxHashMap<u64, Answers>,
+    told: FxHashMap<u64, String>,
+    output: VecDeque<Bytes>,
+    dropped_output: u64,
+    closed: Option<String>,
+}
+
+/// Lines of output kept for a reader that does not come.
+const LONGEST_OUTPUT: usize = 10_000;
+
+/// A client of a cluster.
+pub struct Client {
+    line: Box<dyn Line>,
+    state: Mutex<State>,
+    changed: Condvar,
+    released: Mutex<Vec<ClientTask>>,
+    unpinned: Mutex<Vec<(u32, u64)>>,
+    has_garbage: AtomicBool,
+    next_task: AtomicU64,
+    next_call: AtomicU64,
+}
+
+impl Client {
+    /// A client that says things through `line`.
+    pub fn new(line: Box<dyn Line>) -> Self {
+        Self {
+            line,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            released: Mutex::default(),
+            unpinned: Mutex::default(),
+            has_garbage: AtomicBool::new(false),
+            next_task: AtomicU64::new(0),
+            next_call: AtomicU64::new(0),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while the lock is held")
+    }
+
+    // ---- Speaking ----
+
+    /// Numbers for so many tasks.
+    pub fn reserve(&self, count: usize) -> ClientTask {
+        self.next_task.fetch_add(count as u64, Ordering::Relaxed)
+    }
+
+    /// Submits tasks; the wanted ones are futures from now on.
+    pub fn submit(&self, graph: Graph) {
+        {
+            let mut state = self.lock();
+            for &task in &graph.wanted {
+                state.slots.insert(graph.first + u64::from(task), Slot::default());
+            }
+        }
+        self.say(FromClient::Submit(Box::new(graph)));
+    }
+
+    /// Says something, after what was dropped before.
+    pub fn say(&self, message: FromClient) {
+        self.let_go();
+        self.line.say(message);
+    }
+
+    /// A future is gone.
+    pub fn drop_future(&self, task: ClientTask) {
+        self.released.lock().expect("nothing panics while the lock is held").push(task);
+        self.has_garbage.store(true, Ordering::Release);
+    }
+
+    /// A view of shared memory is gone.
+    pub fn drop_view(&self, arena: u32, offset: u64) {
+        self.unpinned.lock().expect("nothing panics while the lock is held").push((arena, offset));
+        self.has_garbage.store(true, Ordering::Release);
+    }
+
+    /// Tells the cluster what was dropped.
+    pub fn let_go(&self) {
+        if !self.has_garbage.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let take = |list: &Mutex<Vec<ClientTask>>| {
+            std::mem::take(&mut *list.lock().expect("nothing panics while the lock is held"))
+        };
+        let tasks = take(&self.released);
+        if !tasks.is_empty() {
+            {
+                let mut state = self.lock();
+                for task in &tasks {
+                    state.slots.remove(task);
+                }
+            }
+            self.line.say(FromClient::Release { tasks });
+        }
+        let objects = std::mem::take(
+            &mut *self.unpinned.lock().expect("nothing panics while the lock is held"),
+        );
+        if !objects.is_empty() {
+            self.line.say(FromClient::Unpinned { objects });
+        }
+    }
+
+    /// A number for a call or a question.
+    pub fn next_call(&self) -> u64 {
+        self.next_call.fetch_add(1, Ordering::Relaxed)
+    }
+
+    // ---- Listening ----
+
+    /// Takes in what the cluster says.
+    pub fn deliver(&self, message: ToClient) {
+        let mut state = self.lock();
+        match message {
+            ToClient::Finished { tasks } => {
+                for (task, value) in tasks {
+                    let Some(slot) = state.slots.get_mut(&task) else { continue };
+                    slot.status = Status::Finished;
+                    slot.got = value.map(|bytes| Got::Value(Value::Inline(bytes)));
+                    for watch in slot.watches.drain(..) {
+                        watch.add(task);
+                    }
+                }
+            }
+            ToClient::Erred { task, problem } => {
+                state.erred += 1;
+                if let Some(slot) = state.slots.get_mut(&task) {
+                    slot.status = Status::Erred(Arc::from(problem));
+                    slot.got = None;
+                    for watch in slot.watches.drain(..) {
+                        watch.add(task);
+                    }
+                }
+            }
+            ToClient::Value { task, value, version } => {
+                let got = match value {
+                    Ok(Value::Live) => Got::Here(version.0, version.1),
+                    Ok(value) => Got::Value(value),
+                    Err(error) => Got::Unusable(error),
+                };
+                let Some(slot) = state.slots.get_mut(&task) else {
+                    drop(state);
+                    self.give_back(&got);
+                    return;
+                };
+                slot.got = Some(got);
+                slot.is_asked = false;
+            }
+            ToClient::Lost { tasks } => {
+                for task in tasks {
+                    if let Some(slot) = state.slots.get_mut(&task) {
+                        slot.status = Status::Pending;
+                    }
+                }
+            }
+            ToClient::Answer { call, worker, answer } => {
+                let answers = state.answers.entry(call).or_default();
+                match worker {
+                    Some(worker) => answers.0.push((worker, answer)),
+                    None => answers.1 = true,
+                }
+            }
+            ToClient::Told { call, text } => {
+                state.told.insert(call, text);
+            }
+            ToClient::Output { body } => {
+                if state.output.len() == LONGEST_OUTPUT {
+                    state.output.pop_front();
+                    state.dropped_output += 1;
+                }
+                state.output.push_back(body);
+            }
+            ToClient::Closed { reason } => {
+                state.closed.get_or_insert(reason);
+                let State { slots, .. } = &mut *state;
+                for (&task, slot) in slots.iter_mut() {
+                    for watch in slot.watches.drain(..) {
+                        watch.add(task);
+                    }
+                }
+            }
+            ToClient::Arena { .. } => {}
+        }
+        if state.waiting > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// A value came for a future that is gone: a view of it will not be made.
+    fn give_back(&self, got: &Got) {
+        if let Got::Value(Value::Stored(stored)) = got {
+            self.drop_view(stored.arena, stored.offset);
+        }
+    }
+
+    // ---- Futures ----
+
+    /// Where a future stands; `None` for one that was released.
+    pub fn status(&self, task: ClientTask) -> Option<Status> {
+        self.lock().slots.get(&task).map(|slot| slot.status.clone())
+    }
+
+    /// Why the cluster ended, if it did.
+    pub fn closed(&self) -> Option<String> {
+        self.lock().closed.clone()
+    }
+
+    /// Waits, at most so long, until `is_done` of the state says so; says whether it did.
+    fn wait_until(&self, at_most: Duration, mut is_done: impl FnMut(&mut State) -> bool) -> bool {
+        let mut state = self.lock();
+        let until = Instant::now() + at_most;
+        loop {
+            if is_done(&mut state) || state.closed.is_some() {
+                return true;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state.waiting += 1;
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .expect("nothing panics while the lock is held")
+                .0;
+            state.waiting -= 1;
+        }
+    }
+
+    /// Waits, at most so long, until all futures from `*from` on are done; moves `*from` on.
+    pub fn wait_all(&self, tasks: &[ClientTask], from: &mut usize, at_most: Duration) -> bool {
+        self.wait_until(at_most, |state| {
+            while let Some(task) = tasks.get(*from) {
+                match state.slots.get(task) {
+                    Some(Slot { status: Status::Pending, .. }) => return false,
+                    _ => *from += 1,
+                }
+            }
+            true
+        })
+    }
+
+    /// Like [`Client::wait_all`]; an error anywhere ends the wait unless errors are to be skipped.
+    pub fn wait_all_or_error(
+        &self,
+        tasks: &[ClientTask],
+        from: &mut usize,
+        skips_errors: bool,
+        at_most: Duration,
+    ) -> bool {
+        self.wait_until(at_most, |state| {
+            while let Some(task) = tasks.get(*from) {
+                match state.slots.get(task) {
+                    Some(Slot { status: Status::Pending, .. }) => break,
+                    Some(Slot { status: Status::Erred(_), .. }) if !skips_errors => return true,
+                    _ => *from += 1,
+                }
+            }
+            *from == tasks.len()
+                || !skips_errors
+                    && state.erred > 0
+                    && tasks[*from..].iter().any(|task| {
+                        matches!(state.slots.get(task), Some(Slot { status: Status::Erred(_), .. }))
+                    })
+        })
+    }
+
+    /// Futures that are tried again are pending from now on.
+    pub fn forget_errors(&self, tasks: &[ClientTask]) {
+        let mut state = self.lock();
+        for task in tasks {
+            if let Some(slot) = state.slots.get_mut(task)
+                && matches!(slot.status, Status::Erred(_))
+            {
+                slot.status = Status::Pending;
+                slot.got = None;
+            }
+        }
+    }
+
+    /// Waits, at most so long, until one of the futures is done.
+    pub fn wait_any(&self, tasks: &[ClientTask], at_most: Duration) -> bool {
+        self.wait_until(at_most, |state| {
+            tasks.iter().any(|task| {
+                !matches!(state.slots.get(task), Some(Slot { status: Status::Pending, .. }))
+            })
+        })
+    }
+
+    /// Asks for the values of futures that are finished and whose values are not here.
+    pub fn fetch(&self, tasks: &[ClientTask]) {
+        let mut missing = Vec::new();
+        {
+            let mut state = self.lock();
+            for task in tasks {
+                if let Some(slot) = state.slots.get_mut(task)
+                    && slot.got.is_none()
+                    && !slot.is_asked
+                    && matches!(slot.status, Status::Finished)
+                {
+                    slot.is_asked = true;
+                    missing.push(*task);
+                }
+            }
+        }
+        if !missing.is_empty() {
+            self.say(FromClient::Fetch { tasks: missing });
+        }
+    }
+
+    /// Waits, at most so long, for the value that was asked for; `None` if it has not come.
+    ///
+    /// A small value stays for the next time; a view of shared memory is the caller's.
+    pub fn take_value(&self, task: ClientTask, at_most: Duration) -> Option<Got> {
+        let mut found = None;
+        self.wait_until(at_most, |state| {
+            let Some(slot) = state.slots.get_mut(&task) else { return true };
+            match &slot.got {
+                Some(Got::Value(Value::Stored(_))) => found = slot.got.take(),
+                Some(got) => found = Some(got.clone()),
+                None => return matches!(slot.status, Status::Erred(_)),
+            }
+            true
+        });
+        found
+    }
+
+    /// Puts futures into a queue when they are done; those that are done already at once.
+    pub fn watch(&self, tasks: &[ClientTask], watch: &Arc<Watch>) {
+        let mut state = self.lock();
+        let is_closed = state.closed.is_some();
+        for &task in tasks {
+            match state.slots.get_mut(&task) {
+                Some(slot) if matches!(slot.status, Status::Pending) && !is_closed => {
+                    slot.watches.push(Arc::clone(watch));
+                }
+                _ => watch.add(task),
+            }
+        }
+    }
+
+    // ---- Calls, questions, output ----
+
+    /// Waits, at most so long, until all workers have answered a call.
+    pub fn take_answers(
+        &self,
+        call: u64,
+        at_most: Duration,
+    ) -> Option<Vec<(WorkerId, Result<Value, Bytes>)>> {
+        let mut found = None;
+        self.wait_until(at_most, |state| {
+            if state.answers.get(&call).is_some_and(|answers| answers.1) {
+                found = state.answers.remove(&call).map(|answers| answers.0);
+            }
+            found.is_some()
+        });
+        found
+    }
+
+    /// Waits, at most so long, for the answer to a question.
+    pub fn take_told(&self, call: u64, at_most: Duration) -> Option<String> {
+        let mut found = None;
+        self.wait_until(at_most, |state| {
+            found = state.told.remove(&call);
+            found.is_some()
+        });
+        found
+    }
+
+    /// Waits, at most so long, for output of tasks; how many lines were dropped since the last call.
+    pub fn take_output(&self, at_most: Duration) -> (Vec<Bytes>, u64) {
+        let mut found = Vec::new();
+        let mut dropped = 0;
+        self.wait_until(at_most, |state| {
+            found.extend(state.output.drain(..));
+            dropped = std::mem::take(&mut state.dropped_output);
+            !found.is_empty()
+        });
+        (found, dropped)
+    }
+}

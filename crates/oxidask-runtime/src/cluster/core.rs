@@ -1,0 +1,646 @@
+//! What is behind the cluster's lock: events for the scheduler, orders for the node.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use oxidask_node::{NodeState, Order, Output, Reader, Report};
+use oxidask_protocol::{
+    Attempt, ClientTask, Ending, FromClient, FromWorker, GroupId, HostId, Objects, Problem, TaskId,
+    TaskState, ToClient, ToWorker, Value, WorkerId,
+};
+use oxidask_scheduler::{Action, Event, Failure, Outbox, Outcome, SchedulerState, Submission};
+
+use super::submissions::{Submissions, Submitted, edges_of};
+use crate::arenas::Arenas;
+
+use super::{ClientLine, Dirty, Settings, WorkerLine};
+
+/// The holder of what the node itself keeps.
+const STORE: WorkerId = WorkerId(0);
+const HERE: HostId = HostId(0);
+/// Tasks given to a worker at most, beyond its threads.
+const WINDOW: u32 = 512;
+/// Results up to this size are told along with the news that they are there.
+const SMALL: usize = 1024;
+
+/// What is known of a worker.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerInfo {
+    /// Its process.
+    pub pid: u32,
+    /// Threads that run tasks.
+    pub threads: u32,
+    /// Its arena, if it has one.
+    pub arena: Option<u32>,
+    /// How users call it.
+    pub name: String,
+}
+
+/// How a worker ended.
+#[derive(Clone, Debug, Default)]
+pub struct Death {
+    /// In words, for users.
+    pub cause: String,
+    /// Whether it may have died of a task.
+    pub crashed: bool,
+    /// Tasks that it ran then.
+    pub running: Vec<TaskId>,
+}
+
+struct Worker {
+    info: WorkerInfo,
+    line: Arc<dyn WorkerLine>,
+    /// The submission whose shared parts it was given last.
+    is_dirty: bool,
+    finished: u64,
+}
+
+struct ClientEntry {
+    line: Arc<dyn ClientLine>,
+    is_dirty: bool,
+    finished: Vec<(ClientTask, Option<Bytes>)>,
+}
+
+struct Asked {
+    client: u64,
+    call: u64,
+    left: Vec<WorkerId>,
+}
+
+pub(super) struct Core {
+    pub(super) scheduler: SchedulerState,
+    pub(super) node: NodeState,
+    pub(super) submissions: Submissions,
+    pub(super) now: Duration,
+    outbox: Outbox,
+    outputs: Vec<Output>,
+    /// What the scheduler is to be told, in order.
+    events: VecDeque<Event>,
+    workers: BTreeMap<WorkerId, Worker>,
+    clients: BTreeMap<u64, ClientEntry>,
+    next_worker: u32,
+    next_client: u64,
+    groups: BTreeMap<String, GroupId>,
+    /// Why tasks failed that raised.
+    errors: BTreeMap<TaskId, Bytes>,
+    /// How the last worker died that ran a task.
+    deaths: BTreeMap<TaskId, String>,
+    calls: BTreeMap<u64, Asked>,
+    next_call: u64,
+    is_closed: bool,
+    pub(super) arenas: Arc<Arenas>,
+    dirty_workers: Vec<WorkerId>,
+    dirty_clients: Vec<u64>,
+}
+
+impl Core {
+    pub(super) fn new(settings: Settings) -> Self {
+        let mut core = Self {
+            scheduler: SchedulerState::new(settings.scheduler),
+            node: NodeState::new(settings.is_one_process),
+            submissions: Submissions::default(),
+            now: Duration::ZERO,
+            outbox: Outbox::default(),
+            outputs: Vec::new(),
+            events: VecDeque::new(),
+            workers: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            next_worker: 1,
+            next_client: 0,
+            groups: BTreeMap::new(),
+            errors: BTreeMap::new(),
+            deaths: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            next_call: 0,
+            is_closed: false,
+            arenas: Arc::default(),
+            dirty_workers: Vec::new(),
+            dirty_clients: Vec::new(),
+        };
+        core.tell(Event::WorkerJoined { worker: STORE, threads: 0, window: 0, host: HERE });
+        core
+    }
+
+    // ---- Clients ----
+
+    pub(super) fn client_joined(&mut self, line: Arc<dyn ClientLine>) -> u64 {
+        let client = self.next_client;
+        self.next_client += 1;
+        if self.is_closed {
+            line.say(ToClient::Closed { reason: "the cluster is closed".to_owned() });
+        }
+        let entry = ClientEntry { line, is_dirty: false, finished: Vec::new() };
+        self.clients.insert(client, entry);
+        client
+    }
+
+    pub(super) fn client_lost(&mut self, client: u64) {
+        if self.clients.remove(&client).is_none() {
+            return;
+        }
+        self.calls.retain(|_, asked| asked.client != client);
+        let tasks = self.submissions.wanted_by(client);
+        self.tell(Event::TasksReleased { tasks });
+        self.node.client_lost(client, &mut self.outputs);
+        self.carry_out_outputs();
+    }
+
+    pub(super) fn client_arena_added(&mut self, arena: u32, client: u64) {
+        self.node.arena_added(arena, Reader::Client(client));
+    }
+
+    pub(super) fn hear_client(&mut self, client: u64, message: FromClient) {
+        match message {
+            FromClient::Submit(graph) => self.submit(client, *graph),
+            FromClient::Release { tasks } => {
+                let tasks = self.tasks_of(client, &tasks);
+                self.tell(Event::TasksReleased { tasks });
+            }
+            FromClient::Fetch { tasks } => {
+                for task in tasks {
+                    if let Some(task) = self.submissions.find(client, task) {
+                        let attempt = self.scheduler.attempt_of(task);
+                        self.node.fetch(client, task, attempt, &mut self.outputs);
+                    }
+                }
+                self.carry_out_outputs();
+            }
+            FromClient::Cancel { tasks } => {
+                let tasks = self.tasks_of(client, &tasks);
+                self.tell(Event::TasksCancelled { tasks });
+            }
+            FromClient::Retry { tasks } => {
+                let tasks = self.tasks_of(client, &tasks);
+                self.tell(Event::TasksRetried { tasks });
+            }
+            FromClient::Unpinned { objects } => {
+                self.node.unpinned(Reader::Client(client), &objects, &mut self.outputs);
+                self.carry_out_outputs();
+            }
+            FromClient::Call { call, workers, program, objects } => {
+                self.call(client, call, &workers, &program, &objects);
+            }
+            FromClient::Ask { call, question } => {
+                let text = self.answer_to(client, question);
+                self.tell_client(client, ToClient::Told { call, text });
+            }
+            FromClient::Close => self.client_lost(client),
+        }
+    }
+
+    fn tasks_of(&self, client: u64, tasks: &[ClientTask]) -> Vec<TaskId> {
+        tasks.iter().filter_map(|&task| self.submissions.find(client, task)).collect()
+    }
+
+    fn submit(&mut self, client: u64, mut graph: oxidask_protocol::Graph) {
+        let externals: Vec<Option<TaskId>> =
+            graph.externals.iter().map(|&task| self.submissions.find(client, task)).collect();
+        let unknown = externals.iter().position(Option::is_none);
+        let dependencies = edges_of(&graph);
+        let (None, Some(dependencies)) = (unknown, dependencies) else {
+            let task = unknown.map_or(graph.first, |place| graph.externals[place]);
+            for &wanted in &graph.wanted {
+                let problem = Box::new(Problem::Unknown { task });
+                let task = graph.first + u64::from(wanted);
+                self.tell_client(client, ToClient::Erred { task, problem });
+            }
+            return;
+        };
+        let shared_groups = self.groups_named(&graph.names);
+        for (hash, body) in &graph.shared {
+            self.node.share(*hash, body);
+        }
+        graph.keys.sort_unstable();
+        let base = self.scheduler.place_for(graph.len());
+        let submission = Submission {
+            dependencies,
+            rank: std::mem::take(&mut graph.rank),
+            groups: graph.groups.clone(),
+            shared_groups,
+            externals: externals.into_iter().flatten().collect(),
+            wanted: graph.wanted.clone(),
+            priority: graph.priority,
+            retries: graph.retries.iter().copied().collect(),
+        };
+        graph.starts = Vec::new();
+        graph.inputs = Vec::new();
+        self.submissions.add(client, base, graph);
+        self.tell(Event::GraphSubmitted(Box::new(submission)));
+    }
+
+    /// Groups, by their names.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (&str, GroupId)> {
+        self.groups.iter().map(|(name, &group)| (name.as_str(), group))
+    }
+
+    /// The groups of tasks with these names; those of one name go on over all submissions.
+    fn groups_named(&mut self, names: &[String]) -> Vec<GroupId> {
+        let mut next = self.scheduler.next_group_id();
+        let mut group_of = |name: &String| {
+            *self.groups.entry(name.clone()).or_insert_with(|| {
+                let group = next;
+                next.0 += 1;
+                group
+            })
+        };
+        names.iter().map(&mut group_of).collect()
+    }
+
+    pub(super) fn tell_client(&mut self, client: u64, message: ToClient) {
+        let Some(entry) = self.clients.get_mut(&client) else { return };
+        entry.line.say(message);
+        if !entry.is_dirty {
+            entry.is_dirty = true;
+            self.dirty_clients.push(client);
+        }
+    }
+
+    // ---- Workers ----
+
+    pub(super) fn next_worker(&mut self) -> WorkerId {
+        self.next_worker += 1;
+        WorkerId(self.next_worker - 1)
+    }
+
+    pub(super) fn worker_joined(
+        &mut self,
+        worker: WorkerId,
+        info: WorkerInfo,
+        line: Arc<dyn WorkerLine>,
+    ) {
+        let threads = info.threads;
+        if let Some(arena) = info.arena {
+            self.node.arena_added(arena, Reader::Worker(worker));
+        }
+        self.workers.insert(worker, Worker { info, line, is_dirty: false, finished: 0 });
+        if self.is_closed {
+            self.tell_worker(worker, ToWorker::Close);
+            return;
+        }
+        self.tell(Event::WorkerJoined { worker, threads, window: threads + WINDOW, host: HERE });
+    }
+
+    pub(super) fn workers(&self) -> Vec<(WorkerId, WorkerInfo)> {
+        self.workers.iter().map(|(&worker, entry)| (worker, entry.info.clone())).collect()
+    }
+
+    /// How many tasks a worker has ended.
+    pub(super) fn finished_by(&self, worker: WorkerId) -> u64 {
+        self.workers.get(&worker).map_or(0, |entry| entry.finished)
+    }
+
+    pub(super) fn worker_lost(&mut self, worker: WorkerId, death: Death) {
+        if self.workers.remove(&worker).is_none() {
+            return;
+        }
+        for &task in &death.running {
+            if self.submissions.get(task).is_some() {
+                self.deaths.insert(task, death.cause.clone());
+            }
+        }
+        let asked: Vec<u64> = self
+            .calls
+            .iter()
+            .filter(|(_, asked)| asked.left.contains(&worker))
+            .map(|(&call, _)| call)
+            .collect();
+        for call in asked {
+            let answer = Err(Bytes::new());
+            self.answered(worker, call, answer);
+        }
+        self.node.worker_lost(worker, &mut self.outputs);
+        let Death { crashed, running, .. } = death;
+        self.events.push_back(Event::WorkerLost { worker, crashed, running });
+        self.carry_out_outputs();
+    }
+
+    pub(super) fn hear_worker(&mut self, worker: WorkerId, message: FromWorker) {
+        match message {
+            FromWorker::Ended { task, attempt, ending, duration_ns } => {
+                if let Some(entry) = self.workers.get_mut(&worker) {
+                    entry.finished += 1;
+                }
+                let event = self.ended(worker, task, attempt, ending, duration_ns);
+                self.tell(event);
+            }
+            FromWorker::Published { task, attempt, value } => {
+                self.node.published(task, attempt, value, &mut self.outputs);
+                self.carry_out_outputs();
+            }
+            FromWorker::Unpinned { objects } => {
+                self.node.unpinned(Reader::Worker(worker), &objects, &mut self.outputs);
+                self.carry_out_outputs();
+            }
+            FromWorker::Output { body } => {
+                let clients: Vec<u64> = self.clients.keys().copied().collect();
+                for client in clients {
+                    self.tell_client(client, ToClient::Output { body: body.clone() });
+                }
+            }
+            FromWorker::Answer { call, answer } => self.answered(worker, call, answer),
+            // The shell has dealt with it, for it comes with a descriptor.
+            FromWorker::Joined { .. } => {}
+        }
+    }
+
+    fn ended(
+        &mut self,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: Attempt,
+        ending: Ending,
+        duration_ns: u64,
+    ) -> Event {
+        match ending {
+            Ending::Returned { value, nbytes } => {
+                let is_kept = self.node.returned(worker, task, attempt, value, &mut self.outputs);
+                let held_by = if is_kept { STORE } else { worker };
+                let duration = Duration::from_nanos(duration_ns);
+                Event::TaskFinished { worker, task, attempt, nbytes, duration, held_by }
+            }
+            Ending::Raised { error } => {
+                if self.scheduler.attempt_of(task) == attempt {
+                    self.errors.insert(task, error);
+                }
+                Event::TaskErred { worker, task, attempt }
+            }
+            Ending::Stopped => Event::AttemptEnded { worker, task, attempt },
+        }
+    }
+
+    fn tell_worker(&mut self, worker: WorkerId, message: ToWorker) {
+        let Some(entry) = self.workers.get_mut(&worker) else { return };
+        let answer = entry.line.say(message);
+        if !entry.is_dirty {
+            entry.is_dirty = true;
+            self.dirty_workers.push(worker);
+        }
+        if let Some(FromWorker::Ended { task, attempt, ending, duration_ns }) = answer {
+            let event = self.ended(worker, task, attempt, ending, duration_ns);
+            self.events.push_back(event);
+        }
+    }
+
+    // ---- Calls outside of tasks ----
+
+    fn call(
+        &mut self,
+        client: u64,
+        call: u64,
+        workers: &[WorkerId],
+        program: &Bytes,
+        objects: &Objects,
+    ) {
+        let left: Vec<WorkerId> =
+            workers.iter().copied().filter(|worker| self.workers.contains_key(worker)).collect();
+        let number = self.next_call;
+        self.next_call += 1;
+        let is_empty = left.is_empty();
+        self.calls.insert(number, Asked { client, call, left: left.clone() });
+        for worker in left {
+            let (program, objects) = (program.clone(), objects.clone());
+            self.tell_worker(worker, ToWorker::Call { call: number, program, objects });
+        }
+        if is_empty {
+            self.end_call(number);
+        }
+    }
+
+    fn answered(&mut self, worker: WorkerId, number: u64, answer: Result<Value, Bytes>) {
+        let Some(asked) = self.calls.get_mut(&number) else { return };
+        asked.left.retain(|&other| other != worker);
+        let (client, call, is_over) = (asked.client, asked.call, asked.left.is_empty());
+        self.tell_client(client, ToClient::Answer { call, worker: Some(worker), answer });
+        if is_over {
+            self.end_call(number);
+        }
+    }
+
+    fn end_call(&mut self, number: u64) {
+        if let Some(Asked { client, call, .. }) = self.calls.remove(&number) {
+            let answer = Ok(Value::Live);
+            self.tell_client(client, ToClient::Answer { call, worker: None, answer });
+        }
+    }
+
+    // ---- Scheduler and node ----
+
+    /// Tells the scheduler, and does all that follows.
+    pub(super) fn tell(&mut self, event: Event) {
+        self.events.push_back(event);
+        self.carry_out_outputs();
+    }
+
+    pub(super) fn tick(&mut self) {
+        self.tell(Event::TimePassed);
+    }
+
+    fn carry_out_outputs(&mut self) {
+        loop {
+            let mut outputs = std::mem::take(&mut self.outputs);
+            for output in outputs.drain(..) {
+                self.carry_out(output);
+            }
+            if self.outputs.is_empty() {
+                self.outputs = outputs;
+            }
+            if !self.outputs.is_empty() {
+                continue;
+            }
+            let Some(event) = self.events.pop_front() else { break };
+            self.outbox.clear();
+            self.scheduler.handle(event, self.now, &mut self.outbox);
+            let mut actions = std::mem::take(&mut self.outbox.actions);
+            for action in actions.drain(..) {
+                self.obey(&action);
+            }
+            self.outbox.actions = actions;
+        }
+        for place in 0..self.dirty_clients.len() {
+            let client = self.dirty_clients[place];
+            self.tell_finished(client);
+        }
+    }
+
+    fn tell_finished(&mut self, client: u64) {
+        let Some(entry) = self.clients.get_mut(&client) else { return };
+        let tasks = std::mem::take(&mut entry.finished);
+        if !tasks.is_empty() {
+            entry.line.say(ToClient::Finished { tasks });
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Send { worker, message } => self.tell_worker(worker, message),
+            Output::SendArena { reader: Reader::Worker(worker), arena } => {
+                if let Some(entry) = self.workers.get(&worker) {
+                    entry.line.give_arena(arena);
+                }
+            }
+            Output::SendArena { reader: Reader::Client(client), arena } => {
+                if let Some(entry) = self.clients.get(&client) {
+                    entry.line.give_arena(arena);
+                }
+            }
+            Output::FreeOfClient { client, offset, len } => {
+                if let Some(entry) = self.clients.get(&client) {
+                    entry.line.free(offset, len);
+                }
+            }
+            Output::CloseArena { arena } => self.arenas.remove(arena),
+            Output::Deliver { client, task, attempt, value } => {
+                let Some(submitted) = self.submissions.get(task) else { return };
+                let number = submitted.client_task(task);
+                let version = (task, attempt);
+                self.tell_client(client, ToClient::Value { task: number, value, version });
+            }
+            Output::Report(report) => {
+                let event = self.event_of(report);
+                self.events.push_back(event);
+            }
+        }
+    }
+
+    fn event_of(&mut self, report: Report) -> Event {
+        match report {
+            Report::Stopped { worker, task, attempt } => {
+                Event::AttemptEnded { worker, task, attempt }
+            }
+            Report::InputUnusable { worker, task, attempt, error } => {
+                self.errors.insert(task, error);
+                Event::TaskErred { worker, task, attempt }
+            }
+            Report::InputMissing { worker, task, attempt, input, from } => {
+                Event::InputMissing { worker, task, attempt, input, from }
+            }
+            Report::Kept { task, attempt } => Event::ReplicaAdded { worker: STORE, task, attempt },
+        }
+    }
+
+    fn obey(&mut self, action: &Action) {
+        match *action {
+            Action::Run { worker, task, attempt } => self.run(worker, task, attempt),
+            // The node brings inputs to whoever reads them.
+            Action::Fetch { .. } => {}
+            Action::Retract { worker, task, attempt } => {
+                self.node.retract(worker, task, attempt, &mut self.outputs);
+            }
+            Action::Cancel { worker, task, attempt } => {
+                self.node.cancel(worker, task, attempt, &mut self.outputs);
+            }
+            Action::Drop { worker, task, attempt } => {
+                let worker = (worker != STORE).then_some(worker);
+                self.node.drop_result(worker, task, attempt, &mut self.outputs);
+            }
+            Action::Report { task, outcome } => self.report(task, outcome),
+            Action::Forget { task } => self.forget(task),
+        }
+    }
+
+    fn run(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        let submitted = self.submissions.of(task);
+        for (hash, _) in &submitted.graph.shared {
+            self.node.prepare(worker, *hash, &mut self.outputs);
+        }
+        let inputs = self
+            .scheduler
+            .dependencies_of(task)
+            .map(|input| (input, self.scheduler.attempt_of(input)))
+            .collect();
+        let call = submitted.graph.program(submitted.local(task));
+        let objects = submitted.graph.objects.clone();
+        let order = Order { task, attempt, call, objects, inputs };
+        self.node.run(worker, order, &mut self.outputs);
+    }
+
+    fn report(&mut self, task: TaskId, outcome: Outcome) {
+        let submitted = self.submissions.of(task);
+        let (client, number) = (submitted.client, submitted.client_task(task));
+        match outcome {
+            Outcome::Finished => {
+                let attempt = self.scheduler.attempt_of(task);
+                let value = self.node.peek(task, attempt, SMALL);
+                let Some(entry) = self.clients.get_mut(&client) else { return };
+                entry.finished.push((number, value));
+                if !entry.is_dirty {
+                    entry.is_dirty = true;
+                    self.dirty_clients.push(client);
+                }
+            }
+            Outcome::Erred { blame, failure } => {
+                let problem = Box::new(self.problem(blame, failure));
+                self.tell_client(client, ToClient::Erred { task: number, problem });
+            }
+        }
+    }
+
+    fn problem(&self, blame: TaskId, failure: Failure) -> Problem {
+        let key = self.submissions.get(blame).map_or_else(String::new, |one| one.key(blame));
+        match failure {
+            Failure::Raised => {
+                let error = self.errors.get(&blame).cloned().unwrap_or_default();
+                Problem::Raised { error, key }
+            }
+            Failure::WorkersCrashed { times } => {
+                let cause = self.deaths.get(&blame).cloned().unwrap_or_default();
+                Problem::Killed { key, times, cause }
+            }
+            Failure::NoWorker => Problem::NoWorker { key },
+            Failure::Cancelled => Problem::Cancelled { key },
+        }
+    }
+
+    fn forget(&mut self, task: TaskId) {
+        self.errors.remove(&task);
+        self.deaths.remove(&task);
+        if let Some(submitted) = self.submissions.forget(task) {
+            for (hash, _) in &submitted.graph.shared {
+                self.node.unshare(*hash, &mut self.outputs);
+            }
+        }
+    }
+
+    /// Whether the result of an attempt may still be asked for.
+    pub(super) fn is_current(&self, task: TaskId, attempt: Attempt) -> bool {
+        self.scheduler.attempt_of(task) == attempt
+            && self.scheduler.state_of(task) == TaskState::Memory
+    }
+
+    pub(super) fn close(&mut self, reason: &str) {
+        self.is_closed = true;
+        let clients: Vec<u64> = self.clients.keys().copied().collect();
+        for client in clients {
+            self.tell_client(client, ToClient::Closed { reason: reason.to_owned() });
+        }
+        let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for worker in workers {
+            self.tell_worker(worker, ToWorker::Close);
+        }
+    }
+
+    pub(super) fn take_dirty(&mut self) -> Dirty {
+        let mut dirty = Dirty::default();
+        for client in std::mem::take(&mut self.dirty_clients) {
+            self.tell_finished(client);
+            if let Some(entry) = self.clients.get_mut(&client) {
+                entry.is_dirty = false;
+                dirty.clients.push(Arc::clone(&entry.line));
+            }
+        }
+        for worker in std::mem::take(&mut self.dirty_workers) {
+            if let Some(entry) = self.workers.get_mut(&worker) {
+                entry.is_dirty = false;
+                dirty.workers.push(Arc::clone(&entry.line));
+            }
+        }
+        dirty
+    }
+
+    /// The submission of a task, for explanations.
+    pub(super) fn submission_of(&self, task: TaskId) -> Option<&Submitted> {
+        self.submissions.get(task)
+    }
+}

@@ -1,0 +1,176 @@
+//! A cluster on one host: scheduler and node behind one lock, and the ways to clients and workers.
+//!
+//! There is no scheduler thread: whoever brings news takes the lock and tells the scheduler. What is
+//! to be said goes straight to clients and workers of this process; for others it is put into the
+//! outgoing bytes of their connection, which are sent after the lock was let go.
+
+mod core;
+mod submissions;
+mod talk;
+#[cfg(test)]
+mod tests;
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+use oxidask_protocol::{Attempt, FromClient, FromWorker, TaskId, ToClient, ToWorker, WorkerId};
+
+use self::core::Core;
+pub use self::core::{Death, WorkerInfo};
+use crate::arenas::Arenas;
+
+/// What a cluster says to a worker goes here.
+pub trait WorkerLine: Send + Sync + 'static {
+    /// Says something; it may wait until [`WorkerLine::flush`]. A worker in this process may answer
+    /// at once.
+    fn say(&self, message: ToWorker) -> Option<FromWorker>;
+
+    /// Gives the worker the descriptor of an arena.
+    fn give_arena(&self, _arena: u32) {}
+
+    /// Sends what waits. Called without the cluster's lock.
+    fn flush(&self) {}
+}
+
+/// What a cluster says to a client goes here.
+pub trait ClientLine: Send + Sync + 'static {
+    /// Says something; it may wait until [`ClientLine::flush`].
+    fn say(&self, message: ToClient);
+
+    /// Gives the client the descriptor of an arena.
+    fn give_arena(&self, _arena: u32) {}
+
+    /// A piece of the client's own arena may be used again.
+    fn free(&self, _offset: u64, _len: u64) {}
+
+    /// Sends what waits. Called without the cluster's lock.
+    fn flush(&self) {}
+}
+
+/// What can be set.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// Of the scheduler.
+    pub scheduler: oxidask_scheduler::Settings,
+    /// Whether workers are threads of this process.
+    pub is_one_process: bool,
+}
+
+/// A scheduler, a node, and who talks to them.
+pub struct Cluster {
+    core: Mutex<Core>,
+    begun: Instant,
+}
+
+/// Lines that have something to send.
+#[derive(Default)]
+pub(crate) struct Dirty {
+    workers: Vec<Arc<dyn WorkerLine>>,
+    clients: Vec<Arc<dyn ClientLine>>,
+}
+
+impl Dirty {
+    fn flush(self) {
+        for line in self.workers {
+            line.flush();
+        }
+        for line in self.clients {
+            line.flush();
+        }
+    }
+}
+
+impl Cluster {
+    /// A cluster without workers and clients.
+    pub fn new(settings: Settings) -> Self {
+        let begun = Instant::now();
+        Self { core: Mutex::new(Core::new(settings)), begun }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().expect("nothing panics while the lock is held")
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&mut Core) -> R) -> R {
+        let mut core = self.lock();
+        core.now = self.begun.elapsed();
+        let result = act(&mut core);
+        let dirty = core.take_dirty();
+        drop(core);
+        dirty.flush();
+        result
+    }
+
+    /// A client comes. Returns its number.
+    pub fn client_joined(&self, line: Arc<dyn ClientLine>) -> u64 {
+        self.with(|core| core.client_joined(line))
+    }
+
+    /// A client is gone; what only it wanted is released.
+    pub fn client_lost(&self, client: u64) {
+        self.with(|core| core.client_lost(client));
+    }
+
+    /// A client says something.
+    pub fn hear_client(&self, client: u64, message: FromClient) {
+        self.with(|core| core.hear_client(client, message));
+    }
+
+    /// A number for a worker that will be started.
+    pub fn next_worker(&self) -> WorkerId {
+        self.with(Core::next_worker)
+    }
+
+    /// A worker is ready for work.
+    pub fn worker_joined(&self, worker: WorkerId, info: WorkerInfo, line: Arc<dyn WorkerLine>) {
+        self.with(|core| core.worker_joined(worker, info, line));
+    }
+
+    /// A worker is gone.
+    pub fn worker_lost(&self, worker: WorkerId, death: Death) {
+        self.with(|core| core.worker_lost(worker, death));
+    }
+
+    /// A worker says some things.
+    pub fn hear_worker(&self, worker: WorkerId, messages: impl IntoIterator<Item = FromWorker>) {
+        self.with(|core| {
+            for message in messages {
+                core.hear_worker(worker, message);
+            }
+        });
+    }
+
+    /// A client of this host writes to an arena, which this descriptor reads.
+    pub fn client_arena_added(&self, arena: u32, client: u64, descriptor: OwnedFd) {
+        self.with(|core| {
+            core.arenas.insert(arena, descriptor);
+            core.client_arena_added(arena, client);
+        });
+    }
+
+    /// Time went by: deadlines are looked at.
+    pub fn tick(&self) {
+        self.with(Core::tick);
+    }
+
+    /// Workers that are there.
+    pub fn workers(&self) -> Vec<(WorkerId, WorkerInfo)> {
+        self.lock().workers()
+    }
+
+    /// Whether the result of an attempt may still be asked for; for tables of objects.
+    pub fn is_current(&self, task: TaskId, attempt: Attempt) -> bool {
+        self.lock().is_current(task, attempt)
+    }
+
+    /// Descriptors of the arenas of this host.
+    pub fn arenas(&self) -> Arc<Arenas> {
+        Arc::clone(&self.lock().arenas)
+    }
+
+    /// Tells all clients that the cluster ends, and workers to close.
+    pub fn close(&self, reason: &str) {
+        self.with(|core| core.close(reason));
+    }
+}

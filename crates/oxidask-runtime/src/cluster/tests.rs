@@ -1,0 +1,216 @@
+//! A cluster whose workers and clients only take notes.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use oxidask_protocol::{
+    Attempt, Ending, FromClient, FromWorker, Graph, Problem, TaskId, ToClient, ToWorker, Value,
+    WorkerId,
+};
+
+use super::{ClientLine, Cluster, Death, Settings, WorkerInfo, WorkerLine};
+
+struct Notes<M>(Mutex<Vec<M>>);
+
+impl<M> Default for Notes<M> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<M> Notes<M> {
+    fn take(&self) -> Vec<M> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+impl WorkerLine for Notes<ToWorker> {
+    fn say(&self, message: ToWorker) -> Option<FromWorker> {
+        self.0.lock().unwrap().push(message);
+        None
+    }
+}
+
+impl ClientLine for Notes<ToClient> {
+    fn say(&self, message: ToClient) {
+        self.0.lock().unwrap().push(message);
+    }
+}
+
+struct Scene {
+    cluster: Cluster,
+    client: u64,
+    heard: Arc<Notes<ToClient>>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let cluster = Cluster::new(Settings::default());
+        let heard = Arc::<Notes<ToClient>>::default();
+        let client = cluster.client_joined(Arc::clone(&heard) as _);
+        Self { cluster, client, heard }
+    }
+
+    fn worker(&self) -> (WorkerId, Arc<Notes<ToWorker>>) {
+        let worker = self.cluster.next_worker();
+        let notes = Arc::<Notes<ToWorker>>::default();
+        let info = WorkerInfo { pid: 1, threads: 1, arena: Some(worker.0), name: String::new() };
+        self.cluster.worker_joined(worker, info, Arc::clone(&notes) as _);
+        (worker, notes)
+    }
+
+    fn submit(&self, graph: Graph) {
+        self.cluster.hear_client(self.client, FromClient::Submit(Box::new(graph)));
+    }
+
+    fn returns(&self, worker: WorkerId, run: (TaskId, Attempt), text: &'static str) {
+        let value = Value::Inline(Bytes::from_static(text.as_bytes()));
+        let ending = Ending::Returned { value, nbytes: 1 };
+        let message = FromWorker::Ended { task: run.0, attempt: run.1, ending, duration_ns: 1000 };
+        self.cluster.hear_worker(worker, [message]);
+    }
+}
+
+/// Tasks that read each other as `inputs` says; numbers from `count` on are externals.
+fn graph(first: u64, inputs: &[&[u32]], externals: &[u64]) -> Graph {
+    let count = inputs.len() as u32;
+    let mut starts = vec![0];
+    for row in inputs {
+        starts.push(starts.last().unwrap() + row.len() as u32);
+    }
+    Graph {
+        first,
+        starts,
+        inputs: inputs.concat(),
+        externals: externals.to_vec(),
+        rank: (0..count).collect(),
+        groups: vec![0; inputs.len()],
+        names: vec!["f".to_owned()],
+        wanted: (0..count).collect(),
+        program_ends: vec![0; inputs.len()],
+        identities: (0..u128::from(count)).collect(),
+        ..Graph::default()
+    }
+}
+
+fn runs(messages: &[ToWorker]) -> Vec<(TaskId, Attempt, usize)> {
+    messages
+        .iter()
+        .filter_map(|message| match message {
+            ToWorker::Run(run) => Some((run.task, run.attempt, run.inputs.len())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn problems(messages: &[ToClient]) -> Vec<Problem> {
+    messages
+        .iter()
+        .filter_map(|message| match message {
+            ToClient::Erred { problem, .. } => Some((**problem).clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_task_goes_to_a_worker_and_its_small_result_comes_with_the_news() {
+    let scene = Scene::new();
+    let (worker, notes) = scene.worker();
+    scene.submit(graph(0, &[&[]], &[]));
+    let &[(task, attempt, 0)] = runs(&notes.take()).as_slice() else { panic!("one task runs") };
+    scene.returns(worker, (task, attempt), "4");
+    let heard = scene.heard.take();
+    let [ToClient::Finished { tasks }] = heard.as_slice() else { panic!("{heard:?}") };
+    assert_eq!(tasks.as_slice(), [(0, Some(Bytes::from_static(b"4")))]);
+}
+
+#[test]
+fn a_later_task_reads_the_result_of_an_earlier_one() {
+    let scene = Scene::new();
+    let (worker, notes) = scene.worker();
+    scene.submit(graph(0, &[&[]], &[]));
+    let (task, attempt, _) = runs(&notes.take())[0];
+    scene.returns(worker, (task, attempt), "4");
+    scene.submit(graph(10, &[&[1]], &[0]));
+    assert_eq!(runs(&notes.take()).len(), 1);
+}
+
+#[test]
+fn a_graph_that_makes_no_sense_is_refused_and_harms_nobody() {
+    let scene = Scene::new();
+    let (_, notes) = scene.worker();
+    // It reads itself; it reads what is not there; the same twice; an earlier task that is gone.
+    scene.submit(graph(0, &[&[0]], &[]));
+    scene.submit(graph(1, &[&[5]], &[]));
+    scene.submit(graph(2, &[&[], &[0, 0]], &[]));
+    scene.submit(graph(9, &[&[1]], &[77]));
+    assert!(runs(&notes.take()).is_empty());
+    let problems = problems(&scene.heard.take());
+    assert_eq!(problems.len(), 5);
+    assert_eq!(problems[4], Problem::Unknown { task: 77 });
+    scene.submit(graph(20, &[&[]], &[]));
+    assert_eq!(runs(&notes.take()).len(), 1);
+}
+
+#[test]
+fn a_task_that_kills_its_workers_is_given_up_with_the_cause() {
+    let scene = Scene::new();
+    scene.submit(graph(0, &[&[]], &[]));
+    let mut deaths = 0;
+    let problems = loop {
+        let (worker, notes) = scene.worker();
+        let Some(&(task, _, _)) = runs(&notes.take()).first() else {
+            break problems(&scene.heard.take());
+        };
+        deaths += 1;
+        let cause = "was killed by signal 9".to_owned();
+        scene.cluster.worker_lost(worker, Death { cause, crashed: true, running: vec![task] });
+    };
+    assert_eq!(deaths, 4);
+    let [Problem::Killed { times: 4, cause, .. }] = problems.as_slice() else {
+        panic!("{problems:?}")
+    };
+    assert_eq!(cause, "was killed by signal 9");
+}
+
+#[test]
+fn what_a_client_wanted_goes_with_it() {
+    let scene = Scene::new();
+    let (worker, notes) = scene.worker();
+    scene.submit(graph(0, &[&[]], &[]));
+    let (task, attempt, _) = runs(&notes.take())[0];
+    scene.returns(worker, (task, attempt), "4");
+    assert!(scene.cluster.is_current(task, attempt));
+    scene.cluster.client_lost(scene.client);
+    assert!(!scene.cluster.is_current(task, attempt));
+}
+
+#[test]
+fn a_cancelled_task_and_what_needs_it_are_told_as_cancelled() {
+    let scene = Scene::new();
+    let (_, notes) = scene.worker();
+    scene.submit(graph(0, &[&[], &[0]], &[]));
+    scene.cluster.hear_client(scene.client, FromClient::Cancel { tasks: vec![0] });
+    let problems = problems(&scene.heard.take());
+    assert!(problems.iter().all(|problem| matches!(problem, Problem::Cancelled { .. })));
+    assert_eq!(problems.len(), 2);
+    assert!(notes.take().iter().any(|message| matches!(message, ToWorker::Cancel { .. })));
+}
+
+#[test]
+fn a_client_never_sees_the_tasks_of_another() {
+    let scene = Scene::new();
+    let (worker, notes) = scene.worker();
+    let other = Arc::<Notes<ToClient>>::default();
+    let second = scene.cluster.client_joined(Arc::clone(&other) as _);
+    scene.submit(graph(0, &[&[]], &[]));
+    scene.cluster.hear_client(second, FromClient::Submit(Box::new(graph(0, &[&[]], &[]))));
+    for (text, heard) in [("1", &scene.heard), ("2", &other)] {
+        let (task, attempt, _) = runs(&notes.take())[0];
+        scene.returns(worker, (task, attempt), text);
+        let heard = heard.take();
+        let [ToClient::Finished { tasks }] = heard.as_slice() else { panic!("{heard:?}") };
+        assert_eq!(tasks[0].1.as_deref(), Some(text.as_bytes()));
+    }
+}

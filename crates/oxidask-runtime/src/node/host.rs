@@ -1,0 +1,514 @@
+//! The thread of a node: reads what workers say, starts new ones for those that died.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use oxidask_protocol::{FromClient, FromWorker, TaskId, ToClient, ToWorker, WorkerId};
+use oxidask_store::{pass, read_slots};
+
+use super::connection::{Flushed, Receiver, Sender};
+use super::poller::{Poller, Ready};
+use crate::arenas::Arenas;
+use crate::cluster::{ClientLine, Cluster, Death, WorkerInfo, WorkerLine};
+
+/// Numbers of the listening sockets among the poller's: where workers connect, and clients.
+const WORKERS: u64 = 0;
+const CLIENTS: u64 = 1;
+/// How long the cause of a worker's death may take to arrive after its connection broke.
+const CAUSE_DELAY: Duration = Duration::from_secs(2);
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// Workers that may die one after the other before one has joined.
+const FALSE_STARTS: u32 = 3;
+
+/// A worker that is to be started.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// Its number.
+    pub worker: WorkerId,
+    /// Where it is to connect.
+    pub socket: PathBuf,
+    /// Threads that run tasks.
+    pub threads: u32,
+}
+
+/// Starts processes; it tells [`Host::worker_exited`] when they end.
+pub trait Launcher: Send + Sync + 'static {
+    /// Starts a worker.
+    fn launch(&self, launch: &Launch) -> io::Result<()>;
+
+    /// Ends a worker at once, if it is alive.
+    fn kill(&self, worker: WorkerId);
+
+    /// Starts no more, and lets go of those that are there.
+    fn stop(&self);
+}
+
+/// What can be set.
+#[derive(Clone, Debug)]
+pub struct HostSettings {
+    /// How many workers there are to be.
+    pub workers: u32,
+    /// Threads of each.
+    pub threads: u32,
+    /// A folder that only this user can enter.
+    pub folder: PathBuf,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// How workers ended, as far as is known, until it was dealt with.
+    exits: BTreeMap<WorkerId, String>,
+    /// Workers that were started and have not joined.
+    starting: BTreeMap<WorkerId, Instant>,
+    joined: u32,
+    /// Workers that failed to start and are to be replaced.
+    to_replace: u32,
+    false_starts: u32,
+    /// Why no worker can be started.
+    problem: Option<String>,
+    names: BTreeMap<WorkerId, String>,
+}
+
+/// A node with worker processes.
+pub struct Host {
+    cluster: Arc<Cluster>,
+    settings: HostSettings,
+    poller: Arc<Poller>,
+    launcher: Box<dyn Launcher>,
+    shared: Mutex<Shared>,
+    changed: Condvar,
+    is_closing: AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The way to a worker process.
+struct SocketWorker {
+    sender: Arc<Sender>,
+    number: u64,
+    poller: Arc<Poller>,
+    arenas: Arc<Arenas>,
+}
+
+impl WorkerLine for SocketWorker {
+    fn say(&self, message: ToWorker) -> Option<FromWorker> {
+        self.sender.push(&message);
+        None
+    }
+
+    fn give_arena(&self, arena: u32) {
+        if let Some(descriptor) = self.arenas.get(arena) {
+            self.sender.push_with(&ToWorker::Arena { arena }, vec![descriptor]);
+        }
+    }
+
+    fn flush(&self) {
+        flush(&self.sender, self.number, &self.poller);
+    }
+}
+
+/// The way to a client in another process.
+struct SocketClient {
+    sender: Arc<Sender>,
+    number: u64,
+    poller: Arc<Poller>,
+    arenas: Arc<Arenas>,
+}
+
+impl ClientLine for SocketClient {
+    fn say(&self, message: ToClient) {
+        self.sender.push(&message);
+    }
+
+    fn give_arena(&self, arena: u32) {
+        if let Some(descriptor) = self.arenas.get(arena) {
+            self.sender.push_with(&ToClient::Arena { arena }, vec![descriptor]);
+        }
+    }
+
+    fn flush(&self) {
+        flush(&self.sender, self.number, &self.poller);
+    }
+}
+
+fn flush(sender: &Sender, number: u64, poller: &Poller) {
+    if sender.flush() == Flushed::Partly {
+        // One that is closed by now needs no watching.
+        drop(poller.watch_writable(number, sender.socket(), true));
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+enum Peer {
+    /// A worker that has not said which.
+    Unknown,
+    Worker(WorkerId),
+    Client(u64),
+}
+
+/// A connection, as the node's thread sees it.
+struct Connection {
+    sender: Arc<Sender>,
+    receiver: Receiver,
+    peer: Peer,
+    slots: Option<OwnedFd>,
+    /// When it broke.
+    broken: Option<Instant>,
+}
+
+/// Where workers and clients connect.
+pub struct Listeners {
+    /// For workers.
+    pub workers: UnixListener,
+    /// For clients.
+    pub clients: UnixListener,
+}
+
+impl Host {
+    /// Starts the node's thread and its workers. The listeners are in the settings' folder.
+    pub fn start(
+        cluster: Arc<Cluster>,
+        settings: HostSettings,
+        listeners: Listeners,
+        launcher: Box<dyn Launcher>,
+    ) -> io::Result<Arc<Self>> {
+        let poller = Arc::new(Poller::new()?);
+        for (number, listener) in [(WORKERS, &listeners.workers), (CLIENTS, &listeners.clients)] {
+            listener.set_nonblocking(true)?;
+            poller.add(number, listener)?;
+        }
+        let host = Arc::new(Self {
+            cluster,
+            settings,
+            poller,
+            launcher,
+            shared: Mutex::default(),
+            changed: Condvar::new(),
+            is_closing: AtomicBool::new(false),
+            thread: Mutex::default(),
+        });
+        for _ in 0..host.settings.workers {
+            host.launch_worker()?;
+        }
+        let served = Arc::clone(&host);
+        let thread = std::thread::Builder::new()
+            .name("oxidask-node".to_owned())
+            .spawn(move || served.serve(&listeners))?;
+        *host.thread.lock().expect("nothing panics while the lock is held") = Some(thread);
+        Ok(host)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().expect("nothing panics while the lock is held")
+    }
+
+    /// Where workers connect.
+    pub fn socket(folder: &Path) -> PathBuf {
+        folder.join("worker.sock")
+    }
+
+    /// Starts one more worker.
+    pub fn launch_worker(&self) -> io::Result<()> {
+        let worker = self.cluster.next_worker();
+        let launch = Launch {
+            worker,
+            socket: Self::socket(&self.settings.folder),
+            threads: self.settings.threads,
+        };
+        self.lock().starting.insert(worker, Instant::now());
+        self.launcher.launch(&launch)
+    }
+
+    /// Waits, at most so long, until so many workers have joined.
+    ///
+    /// # Errors
+    /// If none can be started: why.
+    pub fn wait_for_workers(&self, count: u32, at_most: Duration) -> Result<bool, String> {
+        let (shared, _) = self
+            .changed
+            .wait_timeout_while(self.lock(), at_most, |shared| {
+                shared.joined < count && shared.problem.is_none()
+            })
+            .expect("nothing panics while the lock is held");
+        match &shared.problem {
+            Some(problem) => Err(problem.clone()),
+            None => Ok(shared.joined >= count),
+        }
+    }
+
+    /// A worker's process has ended: how, in words.
+    pub fn worker_exited(&self, worker: WorkerId, how: &str) {
+        let mut shared = self.lock();
+        let has_failed = shared.starting.remove(&worker).is_some();
+        shared.exits.insert(worker, how.to_owned());
+        if has_failed && !self.is_closing.load(Ordering::SeqCst) {
+            shared.false_starts += 1;
+            if shared.false_starts >= FALSE_STARTS {
+                shared.problem = Some(format!("workers do not start: the last one {how}"));
+            }
+        }
+        // The node's thread does it: this one may be what a launcher waits for.
+        shared.to_replace += u32::from(has_failed && shared.problem.is_none());
+        drop(shared);
+        self.changed.notify_all();
+        self.poller.wake();
+    }
+
+    fn replace(&self) {
+        if let Err(error) = self.launch_worker() {
+            self.lock().problem = Some(format!("a worker could not be started: {error}"));
+            self.changed.notify_all();
+        }
+    }
+
+    /// Ends all workers: first asks them, and kills those that have not gone in time.
+    pub fn close(&self, patience: Duration) {
+        if self.is_closing.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let workers = self.cluster.workers();
+        self.cluster.close("the cluster was closed");
+        let deadline = Instant::now() + patience;
+        let mut shared = self.lock();
+        for (worker, _) in workers {
+            while !shared.exits.contains_key(&worker) {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    self.launcher.kill(worker);
+                    break;
+                }
+                shared = self
+                    .changed
+                    .wait_timeout(shared, left)
+                    .expect("nothing panics while the lock is held")
+                    .0;
+            }
+        }
+        drop(shared);
+        self.launcher.stop();
+        self.poller.wake();
+        let thread = self.thread.lock().expect("nothing panics while the lock is held").take();
+        if let Some(thread) = thread {
+            // A panic there was printed there.
+            drop(thread.join());
+        }
+        // Their sockets and memory go now, not with the last reference to the cluster.
+        for (worker, _) in self.cluster.workers() {
+            self.cluster.worker_lost(worker, Death::default());
+        }
+    }
+
+    // ---- The node's thread ----
+
+    fn serve(&self, listeners: &Listeners) {
+        let mut connections: BTreeMap<u64, Connection> = BTreeMap::new();
+        let mut next = CLIENTS + 1;
+        let mut ready: Vec<Ready> = Vec::new();
+        let mut ticked = Instant::now();
+        while !self.is_closing.load(Ordering::SeqCst) {
+            if self.poller.wait(TICK, &mut ready).is_err() {
+                break;
+            }
+            for one in &ready {
+                if one.number == WORKERS {
+                    self.accept(&listeners.workers, false, &mut connections, &mut next);
+                } else if one.number == CLIENTS {
+                    self.accept(&listeners.clients, true, &mut connections, &mut next);
+                } else if let Some(connection) = connections.get_mut(&one.number) {
+                    self.serve_connection(one, connection);
+                }
+            }
+            self.bury(&mut connections);
+            for _ in 0..std::mem::take(&mut self.lock().to_replace) {
+                self.replace();
+            }
+            if ticked.elapsed() > TICK {
+                ticked = Instant::now();
+                self.cluster.tick();
+            }
+        }
+    }
+
+    fn accept(
+        &self,
+        listener: &UnixListener,
+        is_client: bool,
+        connections: &mut BTreeMap<u64, Connection>,
+        next: &mut u64,
+    ) {
+        while let Ok((socket, _)) = listener.accept() {
+            let own = rustix::process::getuid().as_raw();
+            let is_ours = pass::peer_uid(&socket).is_ok_and(|uid| uid == own);
+            if !is_ours || socket.set_nonblocking(true).is_err() {
+                continue;
+            }
+            let number = *next;
+            *next += 1;
+            if self.poller.add(number, &socket).is_err() {
+                continue;
+            }
+            let sender = Arc::new(Sender::new(socket));
+            let peer = if is_client {
+                let line = SocketClient {
+                    sender: Arc::clone(&sender),
+                    number,
+                    poller: Arc::clone(&self.poller),
+                    arenas: self.cluster.arenas(),
+                };
+                Peer::Client(self.cluster.client_joined(Arc::new(line)))
+            } else {
+                Peer::Unknown
+            };
+            let receiver = Receiver::default();
+            let connection = Connection { sender, receiver, peer, slots: None, broken: None };
+            connections.insert(number, connection);
+        }
+    }
+
+    fn serve_connection(&self, ready: &Ready, connection: &mut Connection) {
+        if ready.is_writable && connection.sender.flush() != Flushed::Partly {
+            let socket = connection.sender.socket();
+            drop(self.poller.watch_writable(ready.number, socket, false));
+        }
+        if connection.broken.is_some() {
+            return;
+        }
+        let is_open = connection.receiver.receive(connection.sender.socket()).unwrap_or(false);
+        let is_sound = match connection.peer {
+            Peer::Client(client) => self.hear_client(client, connection),
+            Peer::Unknown | Peer::Worker(_) => self.hear_worker(ready.number, connection),
+        };
+        if !is_sound || !is_open {
+            self.poller.remove(connection.sender.socket());
+            connection.broken = Some(Instant::now());
+            if let (Peer::Worker(worker), false) = (connection.peer, is_sound) {
+                self.launcher.kill(worker);
+            }
+        }
+    }
+
+    /// `false` if what it says makes no sense.
+    fn hear_client(&self, client: u64, connection: &mut Connection) -> bool {
+        loop {
+            match connection.receiver.next_message::<FromClient>() {
+                Ok(None) => return true,
+                Ok(Some(FromClient::Close)) | Err(_) => return false,
+                Ok(Some(message)) => self.cluster.hear_client(client, message),
+            }
+        }
+    }
+
+    /// `false` if what it says makes no sense.
+    fn hear_worker(&self, number: u64, connection: &mut Connection) -> bool {
+        let mut messages = Vec::new();
+        let is_sound = loop {
+            match connection.receiver.next_message::<FromWorker>() {
+                Ok(None) => break true,
+                Ok(Some(FromWorker::Joined { worker, pid, threads })) => {
+                    if !self.joined(number, connection, worker, pid, threads) {
+                        break false;
+                    }
+                }
+                Ok(Some(message)) => messages.push(message),
+                Err(_) => break false,
+            }
+        };
+        if let Peer::Worker(worker) = connection.peer
+            && !messages.is_empty()
+        {
+            self.cluster.hear_worker(worker, messages);
+        }
+        is_sound
+    }
+
+    /// A worker says who it is. `false` if that cannot be.
+    fn joined(
+        &self,
+        number: u64,
+        connection: &mut Connection,
+        worker: WorkerId,
+        pid: u32,
+        threads: u32,
+    ) -> bool {
+        let arena = connection.receiver.take_descriptor();
+        let slots = connection.receiver.take_descriptor();
+        let (Some(arena), Some(slots), Peer::Unknown) = (arena, slots, connection.peer) else {
+            return false;
+        };
+        let mut shared = self.lock();
+        if shared.starting.remove(&worker).is_none() {
+            return false;
+        }
+        shared.joined += 1;
+        shared.false_starts = 0;
+        let name = shared.names.remove(&worker).unwrap_or_else(|| (worker.0 - 1).to_string());
+        drop(shared);
+        let arenas = self.cluster.arenas();
+        arenas.insert(worker.0, arena);
+        connection.peer = Peer::Worker(worker);
+        connection.slots = Some(slots);
+        let line = Arc::new(SocketWorker {
+            sender: Arc::clone(&connection.sender),
+            number,
+            poller: Arc::clone(&self.poller),
+            arenas,
+        });
+        let info = WorkerInfo { pid, threads, arena: Some(worker.0), name };
+        self.cluster.worker_joined(worker, info, line);
+        self.changed.notify_all();
+        true
+    }
+
+    /// Deals with workers whose connections broke, once it is known how they died.
+    fn bury(&self, connections: &mut BTreeMap<u64, Connection>) {
+        let mut gone = Vec::new();
+        for (&number, connection) in connections.iter() {
+            let Some(broken) = connection.broken else { continue };
+            let worker = match connection.peer {
+                Peer::Worker(worker) => worker,
+                Peer::Unknown => {
+                    gone.push(number);
+                    continue;
+                }
+                Peer::Client(client) => {
+                    gone.push(number);
+                    self.cluster.client_lost(client);
+                    continue;
+                }
+            };
+            let how = self.lock().exits.get(&worker).cloned();
+            if how.is_none() && broken.elapsed() < CAUSE_DELAY {
+                continue;
+            }
+            gone.push(number);
+            let cause = how.unwrap_or_else(|| "closed its connection".to_owned());
+            let running = connection
+                .slots
+                .as_ref()
+                .and_then(|slots| read_slots(slots.as_fd()).ok())
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|number| u32::try_from(number.checked_sub(1)?).ok().map(TaskId))
+                .collect();
+            let is_closing = self.is_closing.load(Ordering::SeqCst);
+            let death = Death { cause, crashed: !is_closing, running };
+            self.lock().joined -= 1;
+            self.cluster.worker_lost(worker, death);
+            if !is_closing {
+                self.launcher.kill(worker);
+                self.replace();
+            }
+        }
+        for number in gone {
+            connections.remove(&number);
+        }
+    }
+}

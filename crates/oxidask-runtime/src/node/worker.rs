@@ -1,0 +1,130 @@
+//! A worker process's end of the connection to its node.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use oxidask_protocol::{FromWorker, ToWorker, WorkerId};
+use oxidask_store::{Arena, ArenaSettings, Slots, StoreError};
+
+use super::connection::{ConnectionError, Flushed, Receiver, Sender};
+use crate::arenas::Arenas;
+use crate::worker::{Inbox, Mouth};
+
+/// The way from a worker process to its node.
+#[derive(Debug)]
+pub struct RemoteMouth {
+    sender: Sender,
+    unpinned: Mutex<Vec<(u32, u64)>>,
+}
+
+impl RemoteMouth {
+    /// A view of an object in shared memory is gone; the node hears of it with the next flush.
+    pub fn unpin(&self, arena: u32, offset: u64) {
+        self.unpinned.lock().expect("nothing panics while the lock is held").push((arena, offset));
+    }
+}
+
+impl Mouth for RemoteMouth {
+    fn say(&self, message: FromWorker) {
+        self.sender.push(&message);
+    }
+
+    fn flush(&self) {
+        let objects = std::mem::take(
+            &mut *self.unpinned.lock().expect("nothing panics while the lock is held"),
+        );
+        if !objects.is_empty() {
+            self.sender.push(&FromWorker::Unpinned { objects });
+        }
+        // If the connection is broken, the reader sees it too, and ends the process.
+        let _: Flushed = self.sender.flush();
+    }
+}
+
+/// What a worker process has.
+pub struct WorkerProcess {
+    /// Its messages.
+    pub inbox: Arc<Inbox>,
+    /// Its way to the node.
+    pub mouth: Arc<RemoteMouth>,
+    /// The shared memory that it fills.
+    pub arena: Arc<Arena>,
+    /// What it runs, for the time after its death.
+    pub slots: Arc<Slots>,
+    /// The shared memory of others.
+    pub arenas: Arc<Arenas>,
+}
+
+/// Why a worker could not connect.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No way to the node.
+    #[error("the node cannot be reached: {0}")]
+    Unreachable(#[from] io::Error),
+    /// No shared memory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl WorkerProcess {
+    /// Connects to the node and says that this worker is ready. `on_end` is called when the
+    /// connection is over.
+    pub fn connect(
+        socket: &Path,
+        worker: WorkerId,
+        threads: u32,
+        on_end: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, ConnectError> {
+        let socket = UnixStream::connect(socket)?;
+        let reading = socket.try_clone()?;
+        let arena = Arena::new(&format!("oxidask-{}", worker.0), ArenaSettings::default())?;
+        let slots = Slots::new(&format!("oxidask-{}-running", worker.0))?;
+        let readable = Arc::new(arena.reader()?);
+        let running = Arc::new(slots.descriptor().try_clone_to_owned()?);
+        let mouth =
+            Arc::new(RemoteMouth { sender: Sender::new(socket), unpinned: Mutex::default() });
+        let (inbox, arenas) = (Arc::<Inbox>::default(), Arc::<Arenas>::default());
+        let process = Self {
+            inbox: Arc::clone(&inbox),
+            mouth: Arc::clone(&mouth),
+            arena: Arc::new(arena),
+            slots: Arc::new(slots),
+            arenas: Arc::clone(&arenas),
+        };
+        process.arenas.insert(worker.0, readable.try_clone()?);
+        let joined = FromWorker::Joined { worker, pid: std::process::id(), threads };
+        mouth.sender.push_with(&joined, vec![readable, running]);
+        mouth.flush();
+        std::thread::Builder::new().name("oxidask-reader".to_owned()).spawn(move || {
+            // Garbage from the node ends the worker like the end of the connection.
+            drop(listen(&reading, &inbox, &mouth, &arenas));
+            inbox.deliver(ToWorker::Close);
+            on_end();
+        })?;
+        Ok(process)
+    }
+}
+
+fn listen(
+    socket: &UnixStream,
+    inbox: &Inbox,
+    mouth: &RemoteMouth,
+    arenas: &Arenas,
+) -> Result<(), ConnectionError> {
+    let mut receiver = Receiver::default();
+    while receiver.receive(socket)? {
+        while let Some(message) = receiver.next_message::<ToWorker>()? {
+            if let ToWorker::Arena { arena } = message {
+                if let Some(descriptor) = receiver.take_descriptor() {
+                    arenas.insert(arena, descriptor);
+                }
+            } else if let Some(answer) = inbox.deliver(message) {
+                mouth.say(answer);
+                mouth.flush();
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+"""A worker process: connects to its node and runs tasks until the node lets it go."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+from oxidask import _core
+
+
+def main(socket: str, number: int, threads: int) -> None:
+    """Serve as a worker; does not return.
+
+    Parameters
+    ----------
+    socket : str
+        Where the node listens.
+    number : int
+        The worker's number.
+    threads : int
+        How many threads run tasks.
+    """
+    executor = _core.worker_process(socket, number, threads)
+    for thread in range(threads):
+        name = f"oxidask-worker-{thread}"
+        threading.Thread(target=executor.serve, name=name, daemon=True).start()
+    try:
+        executor.serve_chores()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Threads may run tasks that nobody waits for; they are not waited for either.
+        os._exit(0)

@@ -1,0 +1,43 @@
+"""Futures and clusters: submit work as it comes, see it finish, cancel it.
+
+Start with `Client`: it starts a cluster on this machine, or connects to one that is there.
+"""
+
+from __future__ import annotations
+
+import builtins
+
+from oxidask._core import Future
+from oxidask.distributed import _future  # noqa: F401  (gives Future its Python methods)
+from oxidask.distributed._problems import (
+    CancelledError,
+    ClusterClosedError,
+    KilledWorker,
+    NoValidWorkerError,
+)
+from oxidask.distributed.client import (
+    Client,
+    as_completed,
+    default_client,
+    fire_and_forget,
+    futures_of,
+    wait,
+)
+from oxidask.distributed.deploy.local import LocalCluster
+
+TimeoutError = builtins.TimeoutError
+
+__all__ = [
+    "CancelledError",
+    "Client",
+    "ClusterClosedError",
+    "Future",
+    "KilledWorker",
+    "LocalCluster",
+    "NoValidWorkerError",
+    "as_completed",
+    "default_client",
+    "fire_and_forget",
+    "futures_of",
+    "wait",
+]

@@ -1,0 +1,98 @@
+"""Errors of clusters: what a future raises when its task did not return."""
+
+from __future__ import annotations
+
+import concurrent.futures
+
+from oxidask._errors import OxidaskError
+
+
+class CancelledError(concurrent.futures.CancelledError):
+    """The task was cancelled, or something that it needs."""
+
+
+class KilledWorker(OxidaskError):
+    """A task was given up because workers died while they ran it.
+
+    Attributes
+    ----------
+    task : str
+        Key of the task.
+    last_worker : str
+        How the last of the workers died.
+    allowed_failures : int
+        How many deaths a task may be part of.
+    """
+
+    def __init__(self, task: str, last_worker: str, allowed_failures: int) -> None:
+        super().__init__(task, last_worker, allowed_failures)
+        self.task = task
+        self.last_worker = last_worker
+        self.allowed_failures = allowed_failures
+
+    def __str__(self) -> str:
+        return (
+            f"task {self.task!r} was given up after {self.allowed_failures + 1} workers died while "
+            f"they ran it; the last one {self.last_worker}. Run it alone in this process to see "
+            "why: compute(scheduler='sync')"
+        )
+
+
+class NoValidWorkerError(OxidaskError):
+    """No worker could run a task within the time allowed."""
+
+
+class ClusterClosedError(CancelledError):
+    """The cluster ended, or the client was closed, before the task did."""
+
+
+def raised(error: BaseException, key: str) -> BaseException:
+    """Return what a task raised, with a note that names the task."""
+    note = f"oxidask: raised by task {key!r}"
+    if not any(other.startswith(note) for other in getattr(error, "__notes__", ())):
+        error.add_note(note)
+    return error
+
+
+def unusable(error: BaseException, key: str) -> BaseException:
+    """Return why a result cannot be had, with a note that names its task."""
+    error.add_note(f"oxidask: task {key!r} returned it; return what can be pickled")
+    return error
+
+
+def killed(key: str, times: int, cause: str) -> BaseException:
+    """Return the error for a task whose workers died."""
+    return KilledWorker(key, cause or "died", times - 1)
+
+
+def cancelled(key: str) -> BaseException:
+    """Return the error for a task that was cancelled."""
+    return CancelledError(f"task {key!r} was cancelled")
+
+
+def no_worker(key: str) -> BaseException:
+    """Return the error for a task that nobody could run."""
+    return NoValidWorkerError(
+        f"no worker could run task {key!r} in the time allowed; add a worker, or ask "
+        "client.why(future)"
+    )
+
+
+def lost(key: str) -> BaseException:
+    """Return the error for data that is gone."""
+    return ClusterClosedError(
+        f"the data of {key!r} was lost with its worker and cannot be made again; scatter it again"
+    )
+
+
+def unknown(task: int) -> BaseException:
+    """Return the error for a task that needs one that was released."""
+    return CancelledError(
+        f"the task needs another one (number {task}) that was released; keep its Future until the "
+        "task that needs it was submitted"
+    )
+
+
+def closed(reason: str) -> BaseException:
+    """Return the error for futures of a connection that ended."""
+    return ClusterClosedError(f"the result cannot come any more: {reason}")

@@ -1,0 +1,54 @@
+"""Sentences that say why a future is not done."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oxidask._core import Future
+    from oxidask.distributed.client import Client
+
+
+def explain(client: Client, future: Future | None) -> str:
+    """Explain one future, or what the cluster does as a whole."""
+    if future is None:
+        return _of_cluster(client)
+    if future.status != "pending":
+        return f"{future.key!r} is done: {future.status}."
+    told = json.loads(client._session.ask("why", future))
+    if "chain" not in told:
+        return f"{future.key!r} is not known to the cluster: its future was released."
+    sentences = [_of_step(step, told["threads"]) for step in told["chain"]]
+    return "\n".join(sentences)
+
+
+def _of_step(step: dict[str, Any], threads: int) -> str:
+    key, state = step["key"], step["state"]
+    if state == "waiting":
+        return (
+            f"{key!r} waits for {step['missing']} of its {step['inputs']} inputs; the first that "
+            "is missing:"
+        )
+    if state == "queued":
+        return f"{key!r} waits for a free thread; the cluster has {threads}."
+    if state == "processing":
+        return f"{key!r} was given to worker {step['worker']}, where it runs or is next in line."
+    if state == "no-worker":
+        return f"{key!r} can run, but there is no worker; the cluster has {threads} threads."
+    if state == "publishing":
+        return f"{key!r} is being made available to the worker that needs it."
+    if state == "memory":
+        return f"{key!r} has its result; the news is on its way."
+    return f"{key!r} is {state}."
+
+
+def _of_cluster(client: Client) -> str:
+    told = json.loads(client._session.ask("workers"))
+    workers = told["workers"]
+    if not workers:
+        return "There is no worker: nothing can run until one joins."
+    threads = sum(one["threads"] for one in workers)
+    counts = [f"{count} {state}" for state, count in told["states"].items() if count]
+    tasks = ", ".join(counts) or "no tasks"
+    return f"{len(workers)} workers with {threads} threads; {tasks}."

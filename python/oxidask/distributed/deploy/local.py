@@ -1,0 +1,178 @@
+"""`LocalCluster`: workers on this machine."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import random
+import shutil
+import tempfile
+import threading
+import weakref
+from typing import Any
+
+from oxidask import _core, _zygote
+from oxidask._core import Session
+from oxidask.distributed._problems import ClusterClosedError
+
+_alive: weakref.WeakSet[LocalCluster] = weakref.WeakSet()
+
+#: What Dask's takes and ours does not need yet: there is no network, and nothing is spilled.
+_TAKEN = frozenset(
+    {
+        *("memory_limit", "dashboard_address", "local_directory", "resources", "silence_logs"),
+        *("host", "ip", "interface", "protocol", "scheduler_port", "worker_dashboard_address"),
+        *("loop", "start", "asynchronous", "security", "scheduler_kwargs", "worker_class"),
+    }
+)
+
+
+class LocalCluster:
+    """Start workers on this machine.
+
+    Parameters
+    ----------
+    n_workers : int, optional
+        How many. By default one a core with ``processes=True``, otherwise one.
+    threads_per_worker : int, optional
+        Threads of each; by default the cores are shared out.
+    processes : bool, default True
+        Whether workers are processes; otherwise they are threads of this one.
+    name : str, optional
+        A name, for whoever looks.
+
+    Examples
+    --------
+    >>> from oxidask.distributed import Client, LocalCluster
+    >>> with LocalCluster(processes=False) as cluster, Client(cluster) as client:
+    ...     client.submit(abs, -1).result()
+    1
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        n_workers: int | None = None,
+        threads_per_worker: int | None = None,
+        processes: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        for option in kwargs.keys() - _TAKEN:
+            raise TypeError(f"LocalCluster({option}=): there is no such option")
+        _check_number("n_workers", n_workers, 0)
+        _check_number("threads_per_worker", threads_per_worker, 1)
+        self.name = name or "local"
+        self.status = "starting"
+        self.scheduler_address = "inproc"
+        self.dashboard_link = ""
+        cores = _core.cpu_count()
+        processes = True if processes is None else processes
+        if n_workers is None:
+            n_workers = cores if processes else 1
+        threads = threads_per_worker or max(cores // max(n_workers, 1), 1)
+        self._threads: list[threading.Thread] = []
+        self._folder: str | None = None
+        self._cluster: _core.ThreadCluster | _core.ProcessCluster | None = None
+        try:
+            if processes:
+                self._start_processes(n_workers, threads)
+            else:
+                self._cluster = cluster = _core.ThreadCluster()
+                for _ in range(n_workers):
+                    self._start_worker(cluster, threads)
+        except BaseException:
+            self.close()
+            raise
+        self.status = "running"
+        _alive.add(self)
+
+    def _start_processes(self, n_workers: int, threads: int) -> None:
+        base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+        self._folder = tempfile.mkdtemp(prefix="oxidask-", dir=base)
+        self.scheduler_address = f"unix://{self._folder}/scheduler.sock"
+        cores = _core.cpu_count()
+        self._cluster = cluster = _core.ProcessCluster(
+            self._folder,
+            n_workers,
+            threads,
+            max(cores // max(n_workers, 1), 1),
+            _zygote.interpreter(),
+            random.SystemRandom().randrange(1, 2**32),
+        )
+        cluster.wait_for_workers(n_workers, 60.0)
+
+    def _start_worker(self, cluster: _core.ThreadCluster, threads: int) -> None:
+        executor = cluster.add_worker(threads, None)
+        for number in range(threads):
+            self._start_thread(executor.serve, f"oxidask-worker-{number}")
+        self._start_thread(executor.serve_chores, "oxidask-service")
+
+    def _start_thread(self, target: Any, name: str) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _connect(self) -> Session:
+        if self._cluster is None or self.status == "closed":
+            raise ClusterClosedError("this cluster was closed; make a new one: LocalCluster()")
+        return Session.near(self._cluster)
+
+    def close(self, timeout: Any = None) -> None:
+        """End the cluster; tasks that run go on to their end, unseen."""
+        if self.status == "closed":
+            return
+        self.status = "closed"
+        if isinstance(self._cluster, _core.ProcessCluster):
+            self._cluster.close(1.0)
+        elif self._cluster is not None:
+            self._cluster.close("the cluster was closed")
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(0.3)
+
+    def __enter__(self) -> LocalCluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # A cluster that was refused has no status.
+        if getattr(self, "status", "closed") != "closed":
+            self.close()
+
+
+def _check_number(option: str, number: Any, least: int) -> None:
+    if number is None:
+        return
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise ValueError(f"LocalCluster({option}={number!r}): an int from {least} is meant")
+
+
+class ClusterElsewhere:
+    """A cluster that another process of this user has started."""
+
+    def __init__(self, address: str) -> None:
+        self.scheduler_address = address
+        self.dashboard_link = ""
+
+    def _connect(self) -> Session:
+        path = self.scheduler_address.removeprefix("unix://")
+        try:
+            return Session.far(path)
+        except OSError as error:
+            raise OSError(
+                f"Client({self.scheduler_address!r}): no cluster answers there ({error}); its "
+                "process may have ended"
+            ) from error
+
+    def close(self) -> None:
+        """Do nothing: the cluster belongs to the process that started it."""
+
+
+@atexit.register
+def _close_all() -> None:
+    for cluster in list(_alive):
+        cluster.close()
