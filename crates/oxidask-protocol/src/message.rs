@@ -195,6 +195,13 @@ pub enum FromWorker {
         /// How long it ran.
         duration_ns: u64,
     },
+    /// A task that was to be given back runs already.
+    Keeps {
+        /// Which task.
+        task: TaskId,
+        /// Which try.
+        attempt: Attempt,
+    },
     /// An object can now be had by others.
     Published {
         /// Whose result.

@@ -26,8 +26,8 @@ pub enum Action {
         /// Which try.
         attempt: Attempt,
     },
-    /// Ask for a task back, if the worker has not started it; it answers `AttemptEnded` then, and
-    /// otherwise nothing.
+    /// Ask for a task back, if the worker has not started it; it answers `AttemptEnded` then,
+    /// `RetractRefused` if the task runs, and nothing if it has ended meanwhile.
     Retract {
         /// The worker.
         worker: WorkerId,

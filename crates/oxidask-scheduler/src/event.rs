@@ -66,6 +66,15 @@ pub enum Event {
         /// Which try.
         attempt: Attempt,
     },
+    /// A task that was asked back runs already, so it stays where it is.
+    RetractRefused {
+        /// Where.
+        worker: WorkerId,
+        /// The task.
+        task: TaskId,
+        /// Which try.
+        attempt: Attempt,
+    },
     /// A worker could not fetch an input; the attempt has ended.
     InputMissing {
         /// The worker that needed it.

@@ -4,13 +4,14 @@ use oxidask_protocol::{TaskId, WorkerId};
 use oxidask_scheduler::{Action, Event};
 
 /// Every kind of event that the scheduler knows.
-pub const EVENT_KINDS: [&str; 13] = [
+pub const EVENT_KINDS: [&str; 14] = [
     "WorkerJoined",
     "WorkerLost",
     "GraphSubmitted",
     "TaskFinished",
     "TaskErred",
     "AttemptEnded",
+    "RetractRefused",
     "InputMissing",
     "ReplicaAdded",
     "TasksReleased",
@@ -40,13 +41,14 @@ pub(crate) fn of_event(event: &Event) -> (usize, u64) {
         Event::TaskFinished { worker, task, attempt, .. } => (3, ids(*worker, *task, attempt.0)),
         Event::TaskErred { worker, task, attempt } => (4, ids(*worker, *task, attempt.0)),
         Event::AttemptEnded { worker, task, attempt } => (5, ids(*worker, *task, attempt.0)),
-        Event::InputMissing { worker, task, attempt, .. } => (6, ids(*worker, *task, attempt.0)),
-        Event::ReplicaAdded { worker, task, attempt } => (7, ids(*worker, *task, attempt.0)),
-        Event::TasksReleased { tasks } => (8, tasks.len() as u64),
-        Event::TasksCancelled { tasks } => (9, tasks.len() as u64),
-        Event::TasksRetried { tasks } => (10, tasks.len() as u64),
-        Event::GroupsReleased { groups } => (11, groups.len() as u64),
-        Event::TimePassed => (12, 0),
+        Event::RetractRefused { worker, task, attempt } => (6, ids(*worker, *task, attempt.0)),
+        Event::InputMissing { worker, task, attempt, .. } => (7, ids(*worker, *task, attempt.0)),
+        Event::ReplicaAdded { worker, task, attempt } => (8, ids(*worker, *task, attempt.0)),
+        Event::TasksReleased { tasks } => (9, tasks.len() as u64),
+        Event::TasksCancelled { tasks } => (10, tasks.len() as u64),
+        Event::TasksRetried { tasks } => (11, tasks.len() as u64),
+        Event::GroupsReleased { groups } => (12, groups.len() as u64),
+        Event::TimePassed => (13, 0),
     }
 }
 

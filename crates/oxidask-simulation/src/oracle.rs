@@ -220,6 +220,8 @@ impl Oracle {
             | Event::InputMissing { worker, task, attempt, .. } => {
                 self.answer(*worker, *task, *attempt).map(drop)
             }
+            // It changes nothing of what must become of the task.
+            Event::RetractRefused { .. } => Ok(()),
             Event::TasksReleased { tasks } => {
                 for &task in tasks {
                     self.model_mut(task).is_wanted = false;

@@ -122,7 +122,14 @@ impl ModelWorker {
             Action::Run { task, attempt, .. } => {
                 self.take((task, attempt), serial, inputs, effects);
             }
-            Action::Retract { task, attempt, .. } => self.give_back((task, attempt), effects),
+            Action::Retract { task, attempt, .. } => {
+                let version = (task, attempt);
+                self.give_back(version, effects);
+                if self.running.iter().any(|running| running.version == version) {
+                    let worker = self.id;
+                    effects.push(Effect::Tell(Event::RetractRefused { worker, task, attempt }));
+                }
+            }
             Action::Cancel { task, attempt, .. } => {
                 self.give_back((task, attempt), effects);
                 if stops && self.end((task, attempt)).is_some() {

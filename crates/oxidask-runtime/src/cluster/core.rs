@@ -325,6 +325,9 @@ impl Core {
                 let event = self.ended(worker, task, attempt, ending, duration_ns);
                 self.tell(event);
             }
+            FromWorker::Keeps { task, attempt } => {
+                self.tell(Event::RetractRefused { worker, task, attempt });
+            }
             FromWorker::Published { task, attempt, value } => {
                 self.node.published(task, attempt, value, &mut self.outputs);
                 self.carry_out_outputs();
@@ -377,9 +380,15 @@ impl Core {
             entry.is_dirty = true;
             self.dirty_workers.push(worker);
         }
-        if let Some(FromWorker::Ended { task, attempt, ending, duration_ns }) = answer {
-            let event = self.ended(worker, task, attempt, ending, duration_ns);
-            self.events.push_back(event);
+        match answer {
+            Some(FromWorker::Ended { task, attempt, ending, duration_ns }) => {
+                let event = self.ended(worker, task, attempt, ending, duration_ns);
+                self.events.push_back(event);
+            }
+            Some(FromWorker::Keeps { task, attempt }) => {
+                self.events.push_back(Event::RetractRefused { worker, task, attempt });
+            }
+            _ => {}
         }
     }
 

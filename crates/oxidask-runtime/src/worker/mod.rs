@@ -130,7 +130,11 @@ impl Inbox {
                 }
                 None
             }
-            ToWorker::Retract { task, attempt } => self.take_back(&mut inner, task, attempt),
+            ToWorker::Retract { task, attempt } => {
+                let answer = self.take_back(&mut inner, task, attempt);
+                // If it has ended meanwhile, the cluster has heard that before.
+                Some(answer.unwrap_or(FromWorker::Keeps { task, attempt }))
+            }
             ToWorker::Cancel { task, attempt } => {
                 let answer = self.take_back(&mut inner, task, attempt);
                 if answer.is_none() {
@@ -355,7 +359,8 @@ mod tests {
         inbox.deliver(run(1));
         assert_eq!(taken(&inbox), Some(0));
         let (task, attempt) = (TaskId(0), Attempt(0));
-        assert!(inbox.deliver(ToWorker::Retract { task, attempt }).is_none());
+        let answer = inbox.deliver(ToWorker::Retract { task, attempt });
+        assert!(matches!(answer, Some(FromWorker::Keeps { task: TaskId(0), .. })));
         let answer = inbox.deliver(ToWorker::Retract { task: TaskId(1), attempt });
         assert!(matches!(
             answer,

@@ -100,6 +100,21 @@ impl SchedulerState {
         }
     }
 
+    /// A task that was asked back runs already: another is to be asked back in its place.
+    pub(super) fn retract_refused(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        let is_current = self.tasks.state(task) == TaskState::Processing
+            && self.tasks.worker[task.index()] == worker
+            && self.tasks.attempt(task) == attempt;
+        if !is_current {
+            return;
+        }
+        // It is not among those that may be asked back any more.
+        let urgency = self.tasks.urgency(task);
+        self.workers.alive_mut(worker).strike_given(urgency, task);
+        self.end_retraction(task);
+        self.workers.load_changed(worker);
+    }
+
     /// The cancelled attempt of a task has ended without a result: a new one may start.
     pub(super) fn go_on_without_ghost(&mut self, task: TaskId, outbox: &mut Outbox) {
         if self.tasks.state(task) == TaskState::Waiting

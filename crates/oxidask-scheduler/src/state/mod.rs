@@ -153,6 +153,9 @@ impl SchedulerState {
             Event::AttemptEnded { worker, task, attempt } => {
                 self.attempt_ended(worker, task, attempt, outbox);
             }
+            Event::RetractRefused { worker, task, attempt } => {
+                self.retract_refused(worker, task, attempt);
+            }
             Event::InputMissing { worker, task, attempt, input, from } => {
                 self.input_missing(worker, task, attempt, input, from, outbox);
             }

@@ -355,6 +355,18 @@ fn an_idle_worker_gets_a_task_back_that_another_has_not_started() {
 }
 
 #[test]
+fn another_task_is_asked_back_where_the_first_one_runs_already() {
+    let more = [alike(&[&[], &[], &[]], &[0, 1, 2]), joined(BOB)];
+    let refused =
+        |task| Event::RetractRefused { worker: ALICE, task: TaskId(task), attempt: Attempt(0) };
+    let events = prefetching(ALICE).into_iter().chain(more).chain([refused(3)]);
+    let retract = Action::Retract { worker: ALICE, task: TaskId(2), attempt: Attempt(0) };
+    assert_eq!(actions_after(events.clone()), [retract]);
+    let given_back = Event::AttemptEnded { worker: ALICE, task: TaskId(2), attempt: Attempt(0) };
+    assert_eq!(actions_after(events.chain([given_back])), [run(BOB, 2, 1)]);
+}
+
+#[test]
 fn a_task_that_was_given_to_a_crashed_worker_but_did_not_run_there_is_not_blamed() {
     let mut events = vec![submitted(&[&[], &[]], &[0, 1])];
     for worker in (0..4).map(WorkerId) {
