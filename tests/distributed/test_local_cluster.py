@@ -77,18 +77,32 @@ def test_an_option_that_nobody_knows_is_refused():
         LocalCluster(n_wokers=2, processes=False)
 
 
-def test_options_of_dask_are_taken(tmp_path):
+def test_options_that_ask_for_nothing_that_is_not_there_are_taken():
     with LocalCluster(
         n_workers=1,
         processes=False,
-        memory_limit="1GB",
-        dashboard_address=None,
-        local_directory=str(tmp_path),
-        resources={"GPU": 1},
-        silence_logs=False,
-        host="127.0.0.1",
+        memory_limit="auto",
+        dashboard_address=":0",
+        resources=None,
+        silence_logs=30,
+        security=False,
     ) as cluster:
         assert cluster.status == "running"
+
+
+@pytest.mark.parametrize(
+    ("option", "instead"),
+    [
+        ({"memory_limit": "1GB"}, "chunks"),
+        ({"resources": {"GPU": 1}}, "a cluster for each"),
+        ({"local_directory": "/somewhere"}, "disk"),
+        ({"host": "127.0.0.1"}, "network"),
+        ({"asynchronous": True}, "await"),
+    ],
+)
+def test_an_option_that_promises_what_is_not_there_says_what_to_do(option, instead):
+    with pytest.raises(NotImplementedError, match=instead):
+        LocalCluster(processes=False, **option)
 
 
 @pytest.mark.parametrize("processes", [False, True])

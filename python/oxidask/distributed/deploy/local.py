@@ -17,14 +17,29 @@ from oxidask.distributed._problems import ClusterClosedError
 
 _alive: weakref.WeakSet[LocalCluster] = weakref.WeakSet()
 
-#: What Dask's takes and ours does not need yet: there is no network, and nothing is spilled.
-_TAKEN = frozenset(
+#: How long workers may take to start.
+_START_SECONDS = 60.0
+
+#: Options of Dask's that change nothing here: there is no page, no event loop, nothing to silence.
+_WITHOUT_EFFECT = frozenset(
     {
-        *("memory_limit", "dashboard_address", "local_directory", "resources", "silence_logs"),
-        *("host", "ip", "interface", "protocol", "scheduler_port", "worker_dashboard_address"),
-        *("loop", "start", "asynchronous", "security", "scheduler_kwargs", "worker_class"),
+        *("dashboard_address", "worker_dashboard_address", "silence_logs", "loop", "start"),
     }
 )
+#: Options of Dask's that promise what is not there yet, and what to do meanwhile.
+_NOT_YET = {
+    "memory_limit": "keep chunks small enough for all of them to fit, or start fewer workers",
+    "resources": "start a cluster for each kind of work",
+    "local_directory": "nothing is written to disk yet",
+    "asynchronous": "use the cluster as it is and await its futures",
+    "security": "the cluster listens on a socket that only you can open",
+    "worker_class": "workers are processes or threads: processes=True or False",
+    "scheduler_kwargs": "the scheduler takes no options yet",
+    **dict.fromkeys(
+        ("host", "ip", "interface", "protocol", "scheduler_port"),
+        "the cluster does not listen on a network",
+    ),
+}
 
 
 class LocalCluster:
@@ -40,6 +55,9 @@ class LocalCluster:
         Whether workers are processes; otherwise they are threads of this one.
     name : str, optional
         A name, for whoever looks.
+    **kwargs
+        Other options of Dask's: those that change nothing here, such as ``silence_logs``, are
+        taken; those that promise what is not there yet raise NotImplementedError.
 
     Examples
     --------
@@ -57,8 +75,7 @@ class LocalCluster:
         processes: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        for option in kwargs.keys() - _TAKEN:
-            raise TypeError(f"LocalCluster({option}=): there is no such option")
+        _check_options(kwargs)
         _check_number("n_workers", n_workers, 0)
         _check_number("threads_per_worker", threads_per_worker, 1)
         self.name = name or "local"
@@ -99,7 +116,11 @@ class LocalCluster:
             _zygote.interpreter(),
             random.SystemRandom().randrange(1, 2**32),
         )
-        cluster.wait_for_workers(n_workers, 60.0)
+        if not cluster.wait_for_workers(n_workers, _START_SECONDS):
+            raise TimeoutError(
+                f"LocalCluster: {n_workers} workers were not there after {_START_SECONDS:.0f} s; "
+                "start fewer with n_workers=, or use processes=False"
+            )
 
     def _start_worker(self, cluster: _core.ThreadCluster, threads: int) -> None:
         executor = cluster.add_worker(threads, None)
@@ -142,6 +163,20 @@ class LocalCluster:
         # A cluster that was refused has no status.
         if getattr(self, "status", "closed") != "closed":
             self.close()
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    for option, value in options.items():
+        if option in _WITHOUT_EFFECT:
+            continue
+        if option not in _NOT_YET:
+            raise TypeError(f"LocalCluster({option}=): there is no such option")
+        # What asks for nothing is granted: None, False, 0, an empty dictionary, "auto".
+        if value and value != "auto":
+            raise NotImplementedError(
+                f"LocalCluster({option}={value!r}) is not there yet; leave it out: "
+                f"{_NOT_YET[option]}"
+            )
 
 
 def _check_number(option: str, number: Any, least: int) -> None:
