@@ -9,6 +9,7 @@ use std::os::raw::{c_long, c_ulong};
 
 use oxidask_graph::{OpKind, Template};
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyTuple};
 
@@ -186,13 +187,22 @@ pub(crate) fn thread_number() -> u64 {
     PyThread_get_thread_ident()
 }
 
-/// Raises an exception in another thread at its next step of Python code; `None` takes it back.
-pub(crate) fn raise_in_thread(_py: Python<'_>, thread: u64, exception: Option<&Bound<'_, PyAny>>) {
+/// Takes in an exception that was raised in the calling thread for a task that has ended since.
+///
+/// Running a Python function raises it here, where it does no harm. To take it back instead would
+/// leave a flag set that says that some thread has an exception to raise, and with that flag
+/// `CPython` 3.11 never gets past the first line that a debugger or coverage traces, in any thread.
+pub(crate) fn take_in_exception(py: Python<'_>) {
+    let nothing = py
+        .import(intern!(py, "oxidask._threads"))
+        .and_then(|module| module.getattr(intern!(py, "_tidy_up")))
+        .and_then(|function| function.call0());
+    // What it raised is what was to be taken in.
+    drop(nothing);
+}
+
+/// Raises an exception in a thread at its next step of Python code.
+pub(crate) fn raise_in_thread(_py: Python<'_>, thread: u64, exception: &Bound<'_, PyAny>) {
     // SAFETY: the thread is attached; an unknown thread is a call without effect.
-    unsafe {
-        ffi::PyThreadState_SetAsyncExc(
-            thread as c_long,
-            exception.map_or(std::ptr::null_mut(), Bound::as_ptr),
-        );
-    }
+    unsafe { ffi::PyThreadState_SetAsyncExc(thread as c_long, exception.as_ptr()) };
 }

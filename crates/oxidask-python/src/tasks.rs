@@ -13,7 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::callbacks::Callbacks;
-use crate::evaluate::{detached, evaluate, raise_in_thread, thread_number};
+use crate::evaluate::{detached, evaluate, raise_in_thread, take_in_exception, thread_number};
 use crate::graph::PythonGraph;
 
 /// The tasks of one run, and what is known of them.
@@ -98,7 +98,7 @@ impl PythonTasks {
         let exception = py.get_type::<PyKeyboardInterrupt>().into_any();
         for entry in running.iter_mut().filter(|entry| entry.thread != here) {
             entry.is_interrupted = true;
-            raise_in_thread(py, entry.thread, Some(&exception));
+            raise_in_thread(py, entry.thread, &exception);
         }
         running.len()
     }
@@ -116,8 +116,10 @@ impl PythonTasks {
             .position(|entry| entry.task == task && entry.thread == thread)
             .expect("a task that ends has begun");
         let entry = running.swap_remove(place);
+        // Nobody finds the task any more; what runs now must not wait for this lock.
+        drop(running);
         if entry.is_interrupted {
-            raise_in_thread(py, thread, None);
+            take_in_exception(py);
         }
     }
 

@@ -19,7 +19,7 @@ use super::objects::{CallObjects, Objects};
 use super::program::{Context, NoContext, evaluate, garbled, stored_of, write_pickle, write_plain};
 use super::serialize;
 use super::views::Pin;
-use crate::evaluate::{raise_in_thread, thread_number};
+use crate::evaluate::{raise_in_thread, take_in_exception, thread_number};
 
 /// How long a thread keeps the GIL before it lets others have it.
 const TURN: Duration = Duration::from_micros(200);
@@ -241,9 +241,10 @@ impl Executor {
             .rposition(|entry| entry.task == task && entry.thread == thread)
             .expect("a task that ends has begun");
         let entry = running.swap_remove(place);
+        drop(running);
         if entry.is_interrupted {
             // The exception must not reach whatever this thread does next.
-            raise_in_thread(py, thread, None);
+            take_in_exception(py);
         }
         entry.is_interrupted
     }
@@ -258,7 +259,7 @@ impl Executor {
         let found = running.iter_mut().find(|entry| entry.task == task && entry.attempt == attempt);
         if let Some(entry) = found {
             entry.is_interrupted = true;
-            raise_in_thread(py, entry.thread, Some(&exception));
+            raise_in_thread(py, entry.thread, &exception);
         }
     }
 
