@@ -220,8 +220,6 @@ impl Oracle {
             | Event::InputMissing { worker, task, attempt, .. } => {
                 self.answer(*worker, *task, *attempt).map(drop)
             }
-            // It changes nothing of what must become of the task.
-            Event::RetractRefused { .. } => Ok(()),
             Event::TasksReleased { tasks } => {
                 for &task in tasks {
                     self.model_mut(task).is_wanted = false;
@@ -239,7 +237,9 @@ impl Oracle {
                 self.called.extend(tasks.iter().map(|&task| (task, true)));
                 Ok(())
             }
-            Event::GraphSubmitted(_)
+            // A refusal changes nothing of what must become of the task.
+            Event::RetractRefused { .. }
+            | Event::GraphSubmitted(_)
             | Event::GroupsReleased { .. }
             | Event::ReplicaAdded { .. }
             | Event::TimePassed => Ok(()),
