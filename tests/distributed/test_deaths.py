@@ -8,6 +8,7 @@ import time
 import pytest
 from gates import wait_until
 
+from oxidask import OxidaskError
 from oxidask.distributed import Client, KilledWorker, LocalCluster, wait
 
 PENDING = {}
@@ -35,6 +36,13 @@ def abort():
 
 def read_nothing():
     ctypes.string_at(0)
+
+
+@pytest.fixture
+def client(client):
+    """Wait until those that the test before has killed are replaced, not only listed still."""
+    wait_until(lambda: len(client.run(process_id, on_error="ignore")) == 2, "two workers answer")
+    return client
 
 
 WAYS_TO_DIE = {
@@ -145,6 +153,13 @@ def test_scattered_values_outlive_workers(client):
     for process in set(client.run(process_id).values()):
         os.kill(process, signal.SIGKILL)
     assert client.submit(np.sum, data).result(timeout=20) == 499_999_500_000
+
+
+def test_a_worker_that_dies_in_a_call_is_told_as_such(client):
+    with pytest.raises(OxidaskError, match="a worker died before it answered"):
+        client.run(os._exit, 3)
+    assert client.run(os._exit, 3, on_error="ignore") == {}
+    assert client.submit(inc, 1).result(timeout=20) == 2
 
 
 def test_workers_do_not_outlive_their_cluster():

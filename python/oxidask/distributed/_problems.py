@@ -70,6 +70,14 @@ def cancelled(key: str) -> BaseException:
     return CancelledError(f"task {key!r} was cancelled")
 
 
+def died_in_a_call() -> BaseException:
+    """Return the error for a function that a worker did not live to answer."""
+    return OxidaskError(
+        "a worker died before it answered; another takes its place: call run() again, or pass "
+        "on_error='ignore' to get what the others return"
+    )
+
+
 def no_worker(key: str) -> BaseException:
     """Return the error for a task that nobody could run."""
     return NoValidWorkerError(

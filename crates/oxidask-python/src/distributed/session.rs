@@ -685,6 +685,11 @@ impl Session {
             .into_iter()
             .map(|(worker, answer)| match answer {
                 Ok(value) => Ok((worker.0, true, self.shared.decode(py, &value)?)),
+                Err(error) if error.is_empty() => {
+                    let problems = py.import(intern!(py, "oxidask.distributed._problems"))?;
+                    let error = problems.getattr(intern!(py, "died_in_a_call"))?.call0()?;
+                    Ok((worker.0, false, error.unbind()))
+                }
                 Err(error) => {
                     let error = self.shared.error_of(py, &error)?;
                     Ok((worker.0, false, error.into_value(py).into_any()))

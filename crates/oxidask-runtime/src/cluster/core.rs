@@ -307,6 +307,7 @@ impl Core {
             .map(|(&call, _)| call)
             .collect();
         for call in asked {
+            // No exception was raised: the client knows by its absence that the worker died.
             let answer = Err(Bytes::new());
             self.answered(worker, call, answer);
         }
