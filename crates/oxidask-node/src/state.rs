@@ -26,6 +26,8 @@ pub struct Order {
     pub task: TaskId,
     /// Which try.
     pub attempt: Attempt,
+    /// The larger, the sooner.
+    pub priority: i32,
     /// How to call it.
     pub call: Bytes,
     /// Values of this process that the call refers to.
@@ -247,7 +249,7 @@ impl NodeState {
     }
 
     fn send(&mut self, worker: WorkerId, order: Order, outputs: &mut Vec<Output>) {
-        let Order { task, attempt, call, objects, inputs } = order;
+        let Order { task, attempt, priority, call, objects, inputs } = order;
         let inputs = inputs
             .into_iter()
             .map(|(input, made_by)| {
@@ -261,7 +263,7 @@ impl NodeState {
                 Input { task: input, attempt: made_by, value }
             })
             .collect();
-        let run = Run { task, attempt, call, objects, inputs };
+        let run = Run { task, attempt, priority, call, objects, inputs };
         outputs.push(Output::Send { worker, message: ToWorker::Run(run) });
     }
 

@@ -73,6 +73,8 @@ pub struct Run {
     pub task: TaskId,
     /// Which try.
     pub attempt: Attempt,
+    /// The larger, the sooner.
+    pub priority: i32,
     /// How to call it: an executor's program.
     pub call: Bytes,
     /// Values of this process that the program refers to.

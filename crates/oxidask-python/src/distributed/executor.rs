@@ -301,6 +301,7 @@ impl Executor {
                 let run = Run {
                     task: TaskId(u32::MAX),
                     attempt: Attempt(0),
+                    priority: 0,
                     call: program,
                     objects,
                     inputs: Vec::new(),

@@ -562,7 +562,8 @@ impl Core {
             .collect();
         let call = submitted.graph.program(submitted.local(task));
         let objects = submitted.graph.objects.clone();
-        let order = Order { task, attempt, call, objects, inputs };
+        let priority = submitted.graph.priority;
+        let order = Order { task, attempt, priority, call, objects, inputs };
         self.node.run(worker, order, &mut self.outputs);
     }
 

@@ -123,7 +123,11 @@ impl Inbox {
         let mut inner = self.lock();
         match message {
             ToWorker::Run(run) => {
-                inner.runs.push_back(run);
+                // Behind all that are as urgent; nearly always that is the end.
+                let before =
+                    inner.runs.iter().rev().take_while(|other| other.priority < run.priority);
+                let place = inner.runs.len() - before.count();
+                inner.runs.insert(place, run);
                 self.waiting.store(inner.runs.len(), Ordering::SeqCst);
                 if inner.is_worth_waking() {
                     self.wake(&mut inner);
@@ -329,6 +333,7 @@ mod tests {
         ToWorker::Run(Run {
             task: TaskId(task),
             attempt: Attempt(0),
+            priority: 0,
             call: Bytes::new(),
             objects: Objects::default(),
             inputs: Vec::new(),
@@ -350,6 +355,18 @@ mod tests {
         }
         assert_eq!([taken(&inbox), taken(&inbox), taken(&inbox)], [Some(0), Some(1), Some(2)]);
         assert_eq!(taken(&inbox), None);
+    }
+
+    #[test]
+    fn a_task_of_larger_priority_overtakes_others_but_not_its_like() {
+        let inbox = Inbox::default();
+        for (task, priority) in [(0, 0), (1, 5), (2, 0), (3, 5), (4, -1)] {
+            let ToWorker::Run(mut run) = run(task) else { unreachable!("`run` makes a task") };
+            run.priority = priority;
+            inbox.deliver(ToWorker::Run(run));
+        }
+        let order: Vec<u32> = std::iter::from_fn(|| taken(&inbox)).collect();
+        assert_eq!(order, [1, 3, 0, 2, 4]);
     }
 
     #[test]
