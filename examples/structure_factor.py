@@ -320,7 +320,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--threads", type=int, help="workers of the parallel run (default: one for each core)"
     )
     parser.add_argument(
-        "--scheduler", default="threads", help="of the parallel run: threads (default) or sync"
+        "--scheduler",
+        default="threads",
+        help="of the parallel run: threads (default), processes or sync",
     )
     parser.add_argument(
         "--repeat", type=int, default=3, help="pairs of a serial and a parallel run (3)"

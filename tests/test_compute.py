@@ -316,12 +316,6 @@ def test_an_unknown_name_of_a_scheduler_is_an_error_that_lists_the_known_ones():
         compute(delayed(1), scheduler="thread")
 
 
-@pytest.mark.parametrize("name", ["processes", "multiprocessing"])
-def test_processes_are_not_there_yet(name):
-    with pytest.raises(NotImplementedError, match="'threads'"):
-        compute(delayed(1), scheduler=name)
-
-
 @pytest.mark.parametrize("name", ["distributed", "dask.distributed"])
 def test_a_cluster_without_a_client_is_an_error(name):
     with pytest.raises(ValueError, match="Client"):

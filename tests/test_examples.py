@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 from importlib import util
 from pathlib import Path
 from xml.etree import ElementTree
@@ -112,3 +113,29 @@ def test_shells_hold_the_vectors_of_one_length(structure_factor):
     np.testing.assert_allclose(shell_mean, [1, 2, 3])
     # Half of the 6, 12 and 8 neighbours are independent of each other.
     np.testing.assert_allclose(shell_error, np.array([3, 6, 4]) ** -0.5)
+
+
+def test_structure_factor_is_the_same_bit_for_bit_in_processes():
+    pytest.importorskip("matplotlib")
+    code = """
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        import structure_factor as example
+        import oxidask
+
+        some = example.read_configurations(example.DATA)[:4]
+        for scheduler in ("threads", "processes"):
+            lazy = example.build_parallel(some, 2, "blocks")
+            found = oxidask.compute(*lazy, scheduler=scheduler, num_workers=2)
+            print([value.tobytes().hex() for value in found])
+    """
+    finished = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(EXAMPLES)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    threads, processes = finished.stdout.splitlines()
+    assert len(threads) > 1000
+    assert threads == processes

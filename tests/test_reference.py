@@ -23,7 +23,6 @@ TESTS = Path(__file__).parent
 INSTEAD = {
     "datasets.timeseries": (lambda f: f(), "delayed"),
     "datasets.make_people": (lambda f: f(), "delayed"),
-    "multiprocessing.get": (lambda f: f({"x": 1}, "x"), r"threaded\.get"),
 }
 
 

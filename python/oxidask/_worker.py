@@ -8,6 +8,13 @@ import threading
 
 from oxidask import _core
 
+_is_worker = False
+
+
+def is_worker() -> bool:
+    """Say whether this process is a worker of a cluster."""
+    return _is_worker
+
 
 def main(socket: str, number: int, threads: int) -> None:
     """Serve as a worker; does not return.
@@ -21,6 +28,8 @@ def main(socket: str, number: int, threads: int) -> None:
     threads : int
         How many threads run tasks.
     """
+    global _is_worker
+    _is_worker = True
     executor = _core.worker_process(socket, number, threads)
     for thread in range(threads):
         name = f"oxidask-worker-{thread}"

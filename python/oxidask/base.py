@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from oxidask import _core, _rebuild, config
+from oxidask import _core, _rebuild, _worker, config
 from oxidask._core import Computation, Delayed, Unpacked
 from oxidask._errors import shorten_traceback
 from oxidask._protocol import (
@@ -100,15 +100,16 @@ def compute(
     optimize_graph : bool, default True
         Whether to optimise the graph first. Results are the same.
     scheduler : str, Client, callable or executor, optional
-        ``"threads"`` or ``"sync"`` (in the calling thread), a `oxidask.distributed.Client`, a
-        function ``get(graph, keys, **kwargs)``, or an executor of `concurrent.futures` with
-        threads. By default the Client that was made last, or threads if there is none.
+        ``"threads"``, ``"processes"`` (of ours, kept for the next computation) or ``"sync"`` (in
+        the calling thread), a `oxidask.distributed.Client`, a function ``get(graph, keys,
+        **kwargs)``, or an executor of `concurrent.futures` with threads. By default the Client that
+        was made last, or threads if there is none.
     get : None
         An old name of `scheduler`: raises TypeError.
     **kwargs
-        ``num_workers``: how many threads take part, by default all cores; ``pool``: a thread pool
-        to use instead of ours; ``callbacks``: a list of callbacks to tell instead of those that are
-        active. Others go to a scheduler that is a function.
+        ``num_workers``: how many threads or processes take part, by default one a core; ``pool``: a
+        thread pool to use instead of ours; ``callbacks``: a list of callbacks to tell instead of
+        those that are active. Others go to a scheduler that is a function.
 
     Returns
     -------
@@ -498,7 +499,13 @@ def get_scheduler(
         found: Callable[..., Any] = scheduler
         return found
     if isinstance(scheduler, str):
-        return named_schedulers["sync" if _mode_of(scheduler) == "sync" else "threads"]
+        mode = _mode_of(scheduler)
+        if mode == "processes":
+            # Few programs need it, so nobody has imported it.
+            from oxidask import multiprocessing
+
+            return multiprocessing.get
+        return named_schedulers[mode]
 
     def get_in_pool(dsk: Mapping[Any, Any], keys: Any, **kwargs: Any) -> Any:
         return _get(dsk, keys, "threads", **{**kwargs, "pool": scheduler})
@@ -531,23 +538,22 @@ def _own_scheduler(collections: list[Any]) -> Any:
 
 
 def _mode_of(name: str) -> str:
-    """Return "threads" or "sync" for a name of a scheduler."""
+    """Return "threads", "sync" or "processes" for a name of a scheduler."""
     lowered = name.lower()
     if lowered in _THREADS:
         return "threads"
     if lowered in _SYNC:
         return "sync"
     if lowered in _PROCESSES:
-        raise NotImplementedError(
-            f"scheduler={name!r}: processes are not there yet; use 'threads', or 'sync' to debug"
-        )
+        return "processes"
     if lowered in _DISTRIBUTED:
         raise ValueError(
-            f"scheduler={name!r}: there is no Client; make one, or use 'threads' or 'sync'"
+            f"scheduler={name!r}: there is no Client; make one, or use 'threads', 'processes' or "
+            "'sync'"
         )
     raise ValueError(
-        f"scheduler={name!r} is not known; use one of {sorted(_THREADS)} or {sorted(_SYNC)}, "
-        "a get function, or a thread pool"
+        f"scheduler={name!r} is not known; use one of {sorted(_THREADS)}, {sorted(_PROCESSES)} "
+        f"or {sorted(_SYNC)}, a get function, or a thread pool"
     )
 
 
@@ -591,7 +597,15 @@ def _run(
     pool: Any,
     callbacks: Iterable[Any] | None = None,
 ) -> list[Any]:
-    """Compute tasks in the engine of this process."""
+    """Compute tasks in the engine of this process, or in worker processes of ours."""
+    if mode == "processes":
+        pool = pool if pool is not None else config.get("pool", None)
+        if pool is None and not _worker.is_worker():
+            from oxidask import _processes
+
+            return _processes.compute(tasks, num_workers, callbacks)
+        # A pool of the user's does the work, as in Dask; within a worker its threads do.
+        mode = "threads"
     threads, go = _threads_and_way(mode, num_workers, pool)
     if callbacks is None and not Callback.active:
         return go(Computation(tasks, threads, "nothing"))
@@ -638,7 +652,8 @@ def _size_of(pool: Any) -> int:
         if isinstance(size, int) and size > 0:
             if "Process" in type(pool).__name__ or type(pool).__name__ == "Pool":
                 raise NotImplementedError(
-                    f"pool={pool!r}: tasks run in threads of this process; pass a thread pool"
+                    f"pool={pool!r}: tasks run in threads or in processes of ours; pass a thread "
+                    "pool, or use scheduler='processes' with num_workers="
                 )
             return size
     raise TypeError(

@@ -85,6 +85,8 @@ _DEFAULTS: dict[str, Any] = {
         },
         "shuffle": {"compression": None, "method": None},
     },
+    # How long worker processes of scheduler="processes" wait for the next computation.
+    "multiprocessing": {"idle-timeout": "60s"},
     "optimization": {
         "annotations": {"fuse": True},
         "fuse": {

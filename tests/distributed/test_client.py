@@ -28,7 +28,6 @@ PENDING = {
     "test_the_reason_of_a_cancellation_is_told": "cancel in the scheduler",
     "test_compute_inside_a_task_uses_the_cluster": "clients inside tasks",
     "test_async_functions_are_tasks": "async def tasks",
-    "test_scheduler_processes": 'scheduler="processes"',
 }
 
 Pair = collections.namedtuple("Pair", "first second")
@@ -860,10 +859,6 @@ def test_clients_over_a_network_are_not_there_yet(arguments, said):
 def test_methods_that_are_not_there_yet_say_what_to_do(client, name):
     with pytest.raises(NotImplementedError, match=rf"Client\.{name} is not there yet; "):
         getattr(client, name)()
-
-
-def test_scheduler_processes():
-    assert delayed(process_id, pure=False)().compute(scheduler="processes") != os.getpid()
 
 
 def test_a_cluster_by_default_is_made_by_the_client():

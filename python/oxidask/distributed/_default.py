@@ -54,4 +54,7 @@ def current() -> Client | None:
 
 def after_fork() -> None:
     """Forget the clients of the parent: their threads are not here."""
-    _clients.clear()
+    global _lock
+    _lock = threading.Lock()
+    for client in list(_clients):
+        forget(client)

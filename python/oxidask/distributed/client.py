@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
+import os
 import sys
 import threading
 import time
@@ -730,6 +731,18 @@ def _refilled(part: Any, items: Iterator[Any]) -> Any:
 def _close_all() -> None:
     for client in list(_clients.values()):
         client.close()
+
+
+def _forget_parent() -> None:
+    """In a child process: what these clients would say, their parent's connection would send."""
+    for client in list(_clients.values()):
+        client.status = "closed"
+    _clients.clear()
+    _default.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
 
 
 # ---- Functions ----

@@ -211,3 +211,14 @@ class ClusterElsewhere:
 def _close_all() -> None:
     for cluster in list(_alive):
         cluster.close()
+
+
+def _forget_parent() -> None:
+    """In a child process: the workers and the folder are its parent's."""
+    for cluster in list(_alive):
+        cluster.status = "closed"
+    _alive.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
