@@ -7,6 +7,7 @@ import sys
 import threading
 
 from oxidask import _core
+from oxidask.distributed import _nested
 
 _is_worker = False
 
@@ -31,6 +32,8 @@ def main(socket: str, number: int, threads: int) -> None:
     global _is_worker
     _is_worker = True
     executor = _core.worker_process(socket, number, threads)
+    address = "unix://" + os.path.join(os.path.dirname(socket), "scheduler.sock")
+    _nested.worker_added(executor, _nested.Worker(str(number - 1), address, threads))
     for thread in range(threads):
         name = f"oxidask-worker-{thread}"
         threading.Thread(target=executor.serve, name=name, daemon=True).start()

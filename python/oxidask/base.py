@@ -561,6 +561,10 @@ def _scheduler_of(scheduler: Any, kwargs: dict[str, Any], collections: list[Any]
     """Return a function that computes tasks: as the user said, or set, or the collections say."""
     if scheduler is None:
         scheduler = config.get("scheduler", None)
+    if scheduler is None:
+        # Inside a task its cluster computes.
+        nested = sys.modules.get("oxidask.distributed._nested")
+        scheduler = nested and nested.client_of_task()
     if scheduler is None and collections:
         scheduler = _own_scheduler(collections)
     if scheduler is None:

@@ -25,8 +25,6 @@ from oxidask.distributed import (
 #: Tests of what is not built yet, with what they wait for.
 PENDING = {
     "test_larger_priorities_run_first": "priorities where tasks were given ahead to a busy worker",
-    "test_the_reason_of_a_cancellation_is_told": "cancel in the scheduler",
-    "test_compute_inside_a_task_uses_the_cluster": "clients inside tasks",
     "test_async_functions_are_tasks": "async def tasks",
 }
 

@@ -27,7 +27,7 @@ pub struct Order {
     /// Which try.
     pub attempt: Attempt,
     /// The larger, the sooner.
-    pub priority: i32,
+    pub urgency: i64,
     /// How to call it.
     pub call: Bytes,
     /// Values of this process that the call refers to.
@@ -249,7 +249,7 @@ impl NodeState {
     }
 
     fn send(&mut self, worker: WorkerId, order: Order, outputs: &mut Vec<Output>) {
-        let Order { task, attempt, priority, call, objects, inputs } = order;
+        let Order { task, attempt, urgency, call, objects, inputs } = order;
         let inputs = inputs
             .into_iter()
             .map(|(input, made_by)| {
@@ -263,7 +263,7 @@ impl NodeState {
                 Input { task: input, attempt: made_by, value }
             })
             .collect();
-        let run = Run { task, attempt, priority, call, objects, inputs };
+        let run = Run { task, attempt, urgency, call, objects, inputs };
         outputs.push(Output::Send { worker, message: ToWorker::Run(run) });
     }
 

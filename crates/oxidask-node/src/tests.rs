@@ -14,7 +14,7 @@ fn order(task: u32, inputs: &[u32]) -> Order {
     Order {
         task: TaskId(task),
         attempt: FIRST,
-        priority: 0,
+        urgency: 0,
         call: Bytes::new(),
         objects: Objects::default(),
         inputs: inputs.iter().map(|&input| (TaskId(input), FIRST)).collect(),

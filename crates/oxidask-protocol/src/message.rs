@@ -73,8 +73,8 @@ pub struct Run {
     pub task: TaskId,
     /// Which try.
     pub attempt: Attempt,
-    /// The larger, the sooner.
-    pub priority: i32,
+    /// The larger, the sooner; see [`Graph::urgency`].
+    pub urgency: i64,
     /// How to call it: an executor's program.
     pub call: Bytes,
     /// Values of this process that the program refers to.
@@ -213,6 +213,11 @@ pub enum FromWorker {
         /// The object, or why it cannot be had.
         value: Result<Value, Bytes>,
     },
+    /// A task waits for others and lends its slot to them, or is done with that.
+    Lends {
+        /// Which of both.
+        is_lent: bool,
+    },
     /// Views of objects in shared memory are gone: arena and offset of each.
     Unpinned {
         /// One entry a view.
@@ -254,6 +259,9 @@ pub struct Graph {
     pub wanted: Vec<u32>,
     /// The larger, the sooner.
     pub priority: i32,
+    /// How many tasks wait for the one that submitted this, one for the next: 0 if no task did.
+    /// Among equals the deeper go first, so that what waits can go on.
+    pub depth: u32,
     /// How often a task that raises is tried again.
     pub retries: Vec<(u32, u32)>,
     /// Where each task's program ends in `programs`.
@@ -282,6 +290,11 @@ impl Graph {
         self.identities.is_empty()
     }
 
+    /// Priority and depth in one number: the larger, the sooner.
+    pub fn urgency(&self) -> i64 {
+        i64::from(self.priority) << 32 | i64::from(self.depth)
+    }
+
     /// The program of a task.
     pub fn program(&self, task: u32) -> Bytes {
         let start = task.checked_sub(1).map_or(0, |before| self.program_ends[before as usize]);
@@ -308,6 +321,17 @@ pub enum FromClient {
     Cancel {
         /// The tasks.
         tasks: Vec<ClientTask>,
+        /// Why, in the user's words.
+        reason: String,
+    },
+    /// The client wants a task that another client, or it itself before, has submitted or adopted.
+    Adopt {
+        /// How it will call the task.
+        task: ClientTask,
+        /// The other client.
+        client: u64,
+        /// What that calls it.
+        theirs: ClientTask,
     },
     /// These failed and are to be tried again.
     Retry {
@@ -376,6 +400,8 @@ pub enum Problem {
     Cancelled {
         /// Key of the task that was cancelled.
         key: String,
+        /// Why, in the user's words; they may be missing.
+        reason: String,
     },
     /// No worker could run it in time.
     NoWorker {
@@ -397,6 +423,13 @@ pub enum Problem {
 /// What a client is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToClient {
+    /// Who the client is. This comes first.
+    Welcome {
+        /// The cluster, of all that there are.
+        cluster: u128,
+        /// The client, of those of the cluster.
+        client: u64,
+    },
     /// Results are in memory. Small ones are here.
     Finished {
         /// The tasks, with values that are small.

@@ -201,6 +201,14 @@ pub(crate) fn take_in_exception(py: Python<'_>) {
     drop(nothing);
 }
 
+/// Raises an exception that another thread has raised in the calling one, if there is any.
+///
+/// That happens between steps of Python code only, so a function that does nothing is called.
+pub(crate) fn let_exceptions_in(py: Python<'_>) -> PyResult<()> {
+    let module = py.import(intern!(py, "oxidask._threads"))?;
+    module.getattr(intern!(py, "_tidy_up"))?.call0().map(drop)
+}
+
 /// Raises an exception in a thread at its next step of Python code.
 pub(crate) fn raise_in_thread(_py: Python<'_>, thread: u64, exception: &Bound<'_, PyAny>) {
     // SAFETY: the thread is attached; an unknown thread is a call without effect.

@@ -97,6 +97,18 @@ pub enum Event {
         /// The attempt that made the result.
         attempt: Attempt,
     },
+    /// So many tasks of a worker wait for other tasks now, and lend their slots to those.
+    SlotsLent {
+        /// The worker.
+        worker: WorkerId,
+        /// How many.
+        lent: u32,
+    },
+    /// A client wants the result of a task that is known.
+    TaskWanted {
+        /// The task.
+        task: TaskId,
+    },
     /// Clients want these results no more.
     TasksReleased {
         /// The tasks.
@@ -143,7 +155,7 @@ pub struct Submission {
     /// Tasks (or externals) whose results the client keeps until it releases them.
     pub wanted: Vec<u32>,
     /// The larger, the sooner; among equals earlier submissions go first.
-    pub priority: i32,
+    pub priority: i64,
     /// How often a task that raises is tried again; 0 where not named.
     pub retries: BTreeMap<u32, u32>,
 }

@@ -72,7 +72,7 @@ pub(crate) struct Submitted {
     /// Tasks that are not forgotten, and cancelled attempts that hold a slot.
     pub(crate) pins: u32,
     /// The larger, the later.
-    priority: u32,
+    priority: u64,
     /// How many submissions came before.
     sequence: u64,
     /// Id of its first task; the others follow.
@@ -119,7 +119,7 @@ impl Submitted {
         self.base..self.base + self.len() as u32
     }
 
-    pub(crate) fn queue_key(&self) -> (u32, u64) {
+    pub(crate) fn queue_key(&self) -> (u64, u64) {
         (self.priority, self.sequence)
     }
 
@@ -174,7 +174,7 @@ impl Tasks {
         let submitted = Submitted {
             pins: count as u32,
             // Larger priorities first.
-            priority: (i64::from(i32::MAX) - i64::from(submission.priority)) as u32,
+            priority: !(submission.priority as u64 ^ 1 << 63),
             sequence,
             base,
             dependencies: submission.dependencies,

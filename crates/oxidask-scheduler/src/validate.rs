@@ -224,7 +224,9 @@ impl SchedulerState {
             ensure(entry.occupied == counted, || {
                 format!("{worker} counts {} slots as taken, {counted} are", entry.occupied)
             })?;
-            ensure(entry.occupied <= entry.window, || format!("{worker} was given too much"))?;
+            ensure(entry.occupied <= entry.window || entry.has_lent, || {
+                format!("{worker} was given too much")
+            })?;
             ensure(!entry.has_free_thread() || entry.queue.is_empty(), || {
                 format!("{worker} has a free thread and a queue")
             })?;
@@ -236,7 +238,8 @@ impl SchedulerState {
                 format!("{worker} counts {} ns of work of {work_ns}", entry.work_ns)
             })?;
             let bound = self.give_ahead_ns().saturating_mul(u64::from(entry.threads) + 1);
-            ensure(entry.occupied <= entry.threads || work_ns < bound, || {
+            let is_bound = entry.occupied > entry.threads && !entry.has_lent;
+            ensure(!is_bound || work_ns < bound, || {
                 format!("{worker} was given {work_ns} ns of work ahead: {entry:?}")
             })?;
             let asked = self.retracting.values().filter(|one| one.to == worker).count();

@@ -8,7 +8,7 @@ use oxidask_protocol::{HostId, TaskId, WorkerId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Urgency {
     /// Of its submission: the larger, the later.
-    pub(crate) priority: u32,
+    pub(crate) priority: u64,
     /// How many submissions came before its own.
     pub(crate) sequence: u64,
     /// Its place in its submission.
@@ -17,7 +17,7 @@ pub(crate) struct Urgency {
 
 impl Urgency {
     /// That of the submission.
-    pub(crate) fn queue_key(self) -> (u32, u64) {
+    pub(crate) fn queue_key(self) -> (u64, u64) {
         (self.priority, self.sequence)
     }
 }
@@ -26,9 +26,15 @@ impl Urgency {
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) host: HostId,
-    /// Without threads it only holds results.
+    /// Without threads it only holds results. Those of tasks that wait for others are counted
+    /// twice, because they lend their slots.
     pub(crate) threads: u32,
+    /// How many slots are lent now.
+    lent: u32,
+    /// Whether one was ever lent: it may have more tasks than slots after that.
+    pub(crate) has_lent: bool,
     pub(crate) window: u32,
+    prefetches: bool,
     /// Attempts that hold a slot here: given and not ended, cancelled ones included.
     pub(crate) occupied: u32,
     /// Tasks that wait for a slot here, because their inputs are here.
@@ -61,7 +67,7 @@ struct Standing {
 impl Worker {
     /// Whether it may be given more tasks than it has threads.
     pub(crate) fn prefetches(&self) -> bool {
-        self.window > self.threads
+        self.prefetches
     }
 
     pub(crate) fn has_free_thread(&self) -> bool {
@@ -73,6 +79,15 @@ impl Worker {
         self.occupied < self.window
             && u64::from(expected_ns) < give_ahead_ns
             && self.work_ns / u64::from(self.threads) < give_ahead_ns
+    }
+
+    /// Takes down how many of its tasks wait for others and lend their slots.
+    pub(crate) fn set_lent(&mut self, lent: u32) {
+        self.threads = self.threads - self.lent + lent;
+        self.lent = lent;
+        self.has_lent |= lent > 0;
+        let window = if self.prefetches { self.window } else { 0 };
+        self.window = window.max(self.threads);
     }
 
     /// Notes a task that was given.
@@ -182,6 +197,9 @@ impl Workers {
         self.table[worker.index()] = Some(Worker {
             host,
             threads,
+            lent: 0,
+            has_lent: false,
+            prefetches: threads > 0 && window > threads,
             window: if threads == 0 { 0 } else { window.max(threads) },
             occupied: 0,
             queue: BTreeSet::new(),

@@ -134,7 +134,7 @@ fn submission(
         .collect();
     let group_count = random.between(1, 4) as u32;
     let groups = (0..rows.len() as u32).map(|task| task % group_count).collect();
-    let priority = [0, 0, 0, -5, 7, i32::MAX, i32::MIN][random.index(7)];
+    let priority = [0, 0, 0, -5, 7, i64::MAX, i64::MIN][random.index(7)];
     Submission { dependencies, rank, groups, wanted, priority, retries, ..Submission::default() }
 }
 

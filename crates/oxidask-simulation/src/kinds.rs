@@ -4,7 +4,7 @@ use oxidask_protocol::{TaskId, WorkerId};
 use oxidask_scheduler::{Action, Event};
 
 /// Every kind of event that the scheduler knows.
-pub const EVENT_KINDS: [&str; 14] = [
+pub const EVENT_KINDS: [&str; 16] = [
     "WorkerJoined",
     "WorkerLost",
     "GraphSubmitted",
@@ -19,6 +19,8 @@ pub const EVENT_KINDS: [&str; 14] = [
     "TasksRetried",
     "GroupsReleased",
     "TimePassed",
+    "SlotsLent",
+    "TaskWanted",
 ];
 
 /// Every kind of action that the scheduler knows.
@@ -49,6 +51,8 @@ pub(crate) fn of_event(event: &Event) -> (usize, u64) {
         Event::TasksRetried { tasks } => (11, tasks.len() as u64),
         Event::GroupsReleased { groups } => (12, groups.len() as u64),
         Event::TimePassed => (13, 0),
+        Event::SlotsLent { worker, lent } => (14, ids(*worker, TaskId(0), *lent)),
+        Event::TaskWanted { task } => (15, u64::from(task.0)),
     }
 }
 

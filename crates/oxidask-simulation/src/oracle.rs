@@ -69,8 +69,11 @@ struct Given {
 /// A worker that the scheduler takes to be alive.
 #[derive(Debug)]
 struct KnownWorker {
+    /// With those of slots that are lent.
     threads: u32,
+    lent: u32,
     window: u32,
+    prefetches: bool,
     given: BTreeSet<TaskId>,
 }
 
@@ -201,7 +204,9 @@ impl Oracle {
         match event {
             Event::WorkerJoined { worker, threads, window, .. } => {
                 let (threads, window) = (*threads, *(window.max(threads)));
-                let known = KnownWorker { threads, window, given: BTreeSet::new() };
+                let prefetches = window > threads;
+                let given = BTreeSet::new();
+                let known = KnownWorker { threads, lent: 0, window, prefetches, given };
                 self.workers.insert(*worker, known);
                 Ok(())
             }
@@ -219,6 +224,23 @@ impl Oracle {
             | Event::AttemptEnded { worker, task, attempt }
             | Event::InputMissing { worker, task, attempt, .. } => {
                 self.answer(*worker, *task, *attempt).map(drop)
+            }
+            Event::SlotsLent { worker, lent } => {
+                if let Some(known) = self.workers.get_mut(worker) {
+                    known.threads = known.threads - known.lent + lent;
+                    known.lent = *lent;
+                    let window = if known.prefetches { known.window } else { 0 };
+                    known.window = window.max(known.threads);
+                }
+                Ok(())
+            }
+            Event::TaskWanted { task } => {
+                let model = self.model_mut(*task);
+                if !model.is_wanted {
+                    model.is_wanted = true;
+                    model.reported = None;
+                }
+                Ok(())
             }
             Event::TasksReleased { tasks } => {
                 for &task in tasks {
@@ -699,8 +721,8 @@ pub(crate) fn check_start((task, _): Version, on: WorkerId, workers: &[ModelWork
     ensure(here.running_tasks().filter(|&one| one == task).count() == 1, || {
         format!("{task} runs twice on {on}")
     })?;
-    ensure(here.running_tasks().count() <= here.threads, || {
-        format!("{on} runs more tasks than its {} threads", here.threads)
+    ensure(here.running_tasks().count() <= here.slots(), || {
+        format!("{on} runs more tasks than its {} slots", here.slots())
     })
 }
 

@@ -39,6 +39,12 @@ pub(crate) enum Step {
     Jump {
         by_us: u64,
     },
+    /// Some worker lends so many slots.
+    Lend {
+        lent: u32,
+    },
+    /// A client wants some task that is known.
+    Want,
     Tick,
 }
 
@@ -159,6 +165,13 @@ impl Scenario {
             let timeout_us = self.settings.no_worker_timeout.as_micros() as u64;
             let by_us = random.between(1, 3 * timeout_us);
             self.steps.push((time(random), Step::Jump { by_us }));
+        }
+        for _ in 0..[0, 0, 2, 6][random.index(4)] {
+            let lent = [0, 1, 1, 3][random.index(4)];
+            self.steps.push((time(random), Step::Lend { lent }));
+        }
+        for _ in 0..[0, 0, 1, 3][random.index(4)] {
+            self.steps.push((time(random), Step::Want));
         }
         for _ in 0..random.between(0, 3) {
             self.steps.push((time(random), Step::Tick));

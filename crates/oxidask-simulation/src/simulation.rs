@@ -286,8 +286,30 @@ impl<'story> Simulation<'story> {
                 self.tell(|| format!("the clock jumps by {by_us} us"));
                 self.deliver(Event::TimePassed)
             }
+            Step::Lend { lent } => self.lend(lent),
+            Step::Want => match self.some_remembered(1).first() {
+                Some(&task) => self.deliver(Event::TaskWanted { task }),
+                None => Ok(()),
+            },
             Step::Tick => self.deliver(Event::TimePassed),
         }
+    }
+
+    /// Some worker has that many slots more than threads from now on.
+    fn lend(&mut self, lent: u32) -> Checked {
+        let able: Vec<usize> = (0..self.workers.len())
+            .filter(|&worker| self.workers[worker].is_alive && self.workers[worker].threads > 0)
+            .collect();
+        if able.is_empty() {
+            return Ok(());
+        }
+        let number = able[self.random.index(able.len())];
+        self.workers[number].lent = lent as usize;
+        let worker = WorkerId(number as u32);
+        self.deliver(Event::SlotsLent { worker, lent })?;
+        let mut effects = Vec::new();
+        self.workers[number].go_on(&mut effects);
+        self.carry_out(worker, effects)
     }
 
     fn kill(&mut self, crashed: bool, notice_us: u64, messages_survive: bool) {

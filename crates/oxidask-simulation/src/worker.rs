@@ -54,6 +54,8 @@ pub(crate) struct ModelWorker {
     pub(crate) host: HostId,
     pub(crate) is_alive: bool,
     pub(crate) threads: usize,
+    /// Slots that tasks have lent to others.
+    pub(crate) lent: usize,
     held: BTreeMap<Version, u64>,
     copying: BTreeMap<Version, Copying>,
     waiting: Vec<Waiting>,
@@ -72,11 +74,17 @@ impl ModelWorker {
             host,
             is_alive: true,
             threads,
+            lent: 0,
             held: BTreeMap::new(),
             copying: BTreeMap::new(),
             waiting: Vec::new(),
             running: Vec::new(),
         }
+    }
+
+    /// How many tasks may run.
+    pub(crate) fn slots(&self) -> usize {
+        self.threads + self.lent
     }
 
     pub(crate) fn held(&self) -> impl Iterator<Item = (Version, u64)> + '_ {
@@ -195,7 +203,7 @@ impl ModelWorker {
     }
 
     fn start_what_can(&mut self, effects: &mut Vec<Effect>) {
-        while self.running.len() < self.threads {
+        while self.running.len() < self.slots() {
             let is_ready =
                 |given: &Waiting| given.inputs.iter().all(|input| self.held.contains_key(input));
             let Some(place) = self.waiting.iter().position(is_ready) else { return };

@@ -9,6 +9,13 @@ import builtins
 
 from oxidask._core import Future
 from oxidask.distributed import _future  # noqa: F401  (gives Future its Python methods)
+from oxidask.distributed._nested import (
+    get_client,
+    get_worker,
+    rejoin,
+    secede,
+    worker_client,
+)
 from oxidask.distributed._problems import (
     CancelledError,
     ClusterClosedError,
@@ -39,5 +46,10 @@ __all__ = [
     "default_client",
     "fire_and_forget",
     "futures_of",
+    "get_client",
+    "get_worker",
+    "rejoin",
+    "secede",
     "wait",
+    "worker_client",
 ]

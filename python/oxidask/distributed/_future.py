@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from oxidask._core import Future
-from oxidask.distributed import _callbacks
+from oxidask.distributed import _callbacks, _nested
 
 if TYPE_CHECKING:
     from oxidask.distributed.client import Client
@@ -53,7 +53,7 @@ def _cancel(
     self: Future, reason: str | None = None, msg: str | None = None, **_kwargs: Any
 ) -> None:
     """Cancel the task, and what needs it."""
-    self._tell("cancel")
+    self._cancel(msg or reason or "")
 
 
 def _retry(self: Future, **_kwargs: Any) -> None:
@@ -62,7 +62,11 @@ def _retry(self: Future, **_kwargs: Any) -> None:
 
 
 def _release(self: Future) -> None:
-    """Do nothing: a result goes with the last reference to its future."""
+    """Give up the result, as if this future were gone.
+
+    The result goes once no other future and no task needs it.
+    """
+    self._release()
 
 
 def _add_done_callback(self: Future, fn: Callable[[Future], Any]) -> None:
@@ -106,6 +110,10 @@ def _await(self: Future) -> Generator[Any, None, Any]:
     return self._result(None)
 
 
+def _reduce(self: Future) -> Any:
+    return _nested.make_future, self._identity()
+
+
 def _repr(self: Future) -> str:
     return f"<Future: {self.status}, key: {self.key}>"
 
@@ -136,6 +144,7 @@ for _name, _function in {
     "executor": property(_client),
     "type": property(_type),
     "__await__": _await,
+    "__reduce__": _reduce,
     "__repr__": _repr,
     "_repr_html_": _repr_html,
 }.items():

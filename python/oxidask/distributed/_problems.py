@@ -65,9 +65,10 @@ def killed(key: str, times: int, cause: str) -> BaseException:
     return KilledWorker(key, cause or "died", times - 1)
 
 
-def cancelled(key: str) -> BaseException:
+def cancelled(key: str, reason: str) -> BaseException:
     """Return the error for a task that was cancelled."""
-    return CancelledError(f"task {key!r} was cancelled")
+    why = f": {reason}" if reason else ""
+    return CancelledError(f"task {key!r} was cancelled{why}")
 
 
 def died_in_a_call() -> BaseException:
@@ -88,6 +89,11 @@ def no_worker(key: str) -> BaseException:
 
 def lost(key: str) -> BaseException:
     """Return the error for data that is gone."""
+    if not key:
+        return CancelledError(
+            "a Future came from another process, but its result was released meanwhile; keep the "
+            "Future there until it has arrived"
+        )
     return ClusterClosedError(
         f"the data of {key!r} was lost with its worker and cannot be made again; scatter it again"
     )

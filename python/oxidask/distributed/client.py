@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from oxidask import _core
 from oxidask._core import Delayed, Future, Session, Unpacked
 from oxidask._names import funcname
-from oxidask.distributed import _absent, _callbacks, _default
+from oxidask.distributed import _absent, _callbacks, _default, _nested
 from oxidask.distributed._future import _seconds
 from oxidask.distributed._problems import ClusterClosedError
 
@@ -28,6 +28,10 @@ def _client_of(session: int) -> Client:
     if client is None:
         raise ValueError("the client of this future is gone")
     return client
+
+
+def _open_clients() -> list[Client]:
+    return [client for client in list(_clients.values()) if client.status == "running"]
 
 
 class Client:
@@ -449,12 +453,14 @@ class Client:
         Parameters
         ----------
         futures : Future or container of futures
+        reason, msg : str, optional
+            Why; whoever waits for the results is told.
         """
-        self._session.tell("cancel", futures_of(futures))
+        self._session.cancel(futures_of(futures), msg or reason or "")
 
     def retry(self, futures: Any, asynchronous: bool | None = None) -> None:
         """Try tasks that failed again, with what they need."""
-        self._session.tell("retry", futures_of(futures))
+        self._session.retry(futures_of(futures))
 
     def futures_of(self, futures: Any) -> list[Future]:
         """Return the futures in containers and in persisted collections."""
@@ -487,7 +493,7 @@ class Client:
         -------
         dict
             ``type``, ``id``, ``address``, and ``workers``: a dictionary by worker's name with
-            ``nthreads``, ``pid``, ``name``, ``finished``.
+            ``nthreads``, ``pid``, ``name``, ``finished``; ``tasks``: how many are in which state.
         """
         told = json.loads(self._open_session.ask("workers"))
         workers = {
@@ -506,6 +512,7 @@ class Client:
             "id": self.id,
             "address": self.cluster.scheduler_address,
             "workers": workers,
+            "tasks": told["states"],
         }
 
     def nthreads(self, workers: Any = None, **kwargs: Any) -> dict[str, int]:
@@ -601,7 +608,7 @@ class Client:
         ValueError
             If there is none.
         """
-        return default_client()
+        return _nested.get_client() if allow_global else default_client()
 
     @contextlib.contextmanager
     def as_current(self) -> Iterator[Client]:

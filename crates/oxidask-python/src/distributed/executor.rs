@@ -1,5 +1,6 @@
 //! The loops of a worker's threads: one that runs tasks, one for everything else.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,9 +13,10 @@ use oxidask_runtime::worker::{Chore, Inbox, Mouth, Taken};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 use rustc_hash::FxHashMap;
 
+use super::nested;
 use super::objects::{CallObjects, Objects};
 use super::program::{Context, NoContext, evaluate, garbled, stored_of, write_pickle, write_plain};
 use super::serialize;
@@ -67,7 +69,10 @@ struct Running {
     thread: u64,
     task: TaskId,
     attempt: Attempt,
+    /// It was told to stop.
     is_interrupted: bool,
+    /// Its thread has been given the exception.
+    is_raised: bool,
 }
 
 /// What runs the tasks of one worker.
@@ -79,7 +84,9 @@ pub(crate) struct Executor {
     pub(crate) home: Arc<dyn Home>,
     functions: Mutex<FxHashMap<ContentHash, Py<PyAny>>>,
     running: Mutex<Vec<Running>>,
-    threads: AtomicU64,
+    /// Numbers of threads, for the page of what runs: those in use.
+    numbers: Mutex<BTreeSet<usize>>,
+    number: u64,
 }
 
 impl Executor {
@@ -89,26 +96,33 @@ impl Executor {
         objects: Arc<Objects>,
         home: Arc<dyn Home>,
     ) -> Self {
-        let (functions, running) = (Mutex::default(), Mutex::default());
-        Self { inbox, mouth, objects, home, functions, running, threads: AtomicU64::new(0) }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (functions, running, numbers) = Default::default();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { inbox, mouth, objects, home, functions, running, numbers, number }
     }
 }
 
 #[pymethods]
 impl Executor {
     /// The life of a thread that runs tasks.
-    fn serve(&self, py: Python<'_>) {
-        let thread = self.threads.fetch_add(1, Ordering::Relaxed) as usize;
+    fn serve(slf: &Bound<'_, Self>) {
+        let (this, py) = (slf.get(), slf.py());
+        let number = this.take_number();
+        this.inbox.thread_begins();
+        let _thread = nested::Thread::enter(slf, number);
         let mut dropped = Vec::new();
         let mut turn = Instant::now();
-        self.inbox.count_thread(true);
         loop {
-            let taken = match self.inbox.try_next_run() {
+            let taken = match this.inbox.try_next_run() {
                 Taken::Nothing => {
-                    self.tidy(py, &mut dropped);
+                    this.tidy(py, &mut dropped);
+                    if this.inbox.may_leave(GLANCE) {
+                        break;
+                    }
                     let taken = py.detach(|| {
-                        self.mouth.flush();
-                        self.inbox.next_run(GLANCE)
+                        this.mouth.flush();
+                        this.inbox.next_run(GLANCE)
                     });
                     turn = Instant::now();
                     taken
@@ -116,42 +130,57 @@ impl Executor {
                 taken => taken,
             };
             match taken {
-                Taken::Closed => break,
+                Taken::Closed => {
+                    this.inbox.thread_ends();
+                    break;
+                }
                 Taken::Nothing => {}
                 Taken::Run(run) => {
-                    let end = self.execute(py, thread, run);
+                    let end = this.execute(py, number, run);
                     if end - turn > TURN {
-                        self.tidy(py, &mut dropped);
-                        py.detach(|| self.mouth.flush());
+                        this.tidy(py, &mut dropped);
+                        py.detach(|| this.mouth.flush());
                         turn = Instant::now();
                     }
                 }
             }
         }
-        self.inbox.count_thread(false);
+        this.numbers.lock().expect(NO_PANIC).remove(&number);
     }
 
     /// The life of the thread for everything else. Returns when the worker is to end.
-    fn serve_chores(&self, py: Python<'_>) -> PyResult<()> {
+    fn serve_chores(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (this, py) = (slf.get(), slf.py());
         let mut dropped = Vec::new();
         let mut seen = None;
-        while !self.inbox.is_closed() {
+        while !this.inbox.is_closed() {
             py.check_signals()?;
             let chore = py.detach(|| {
-                let chore = self.inbox.next_chore(TICK);
+                let chore = this.inbox.next_chore(TICK);
                 if chore.is_none() {
-                    self.inbox.wake_if_stuck(&mut seen);
+                    this.inbox.wake_if_stuck(&mut seen);
                 }
                 chore
             });
-            if let Some(chore) = chore {
-                self.work(py, chore);
-            } else {
-                self.tidy(py, &mut dropped);
+            match chore {
+                Some(Chore::Call { call, program, objects }) => {
+                    // It may wait for whatever needs this thread.
+                    let call =
+                        OutsideCall { executor: slf.clone().unbind(), call, program, objects };
+                    start_thread(py, Py::new(py, call)?.getattr(py, "answer")?, "oxidask-call")?;
+                }
+                Some(chore) => this.work(py, chore),
+                None => this.tidy(py, &mut dropped),
             }
-            py.detach(|| self.mouth.flush());
+            py.detach(|| this.mouth.flush());
         }
         Ok(())
+    }
+
+    /// What tells it from others of this process.
+    #[getter]
+    fn number(&self) -> u64 {
+        self.number
     }
 
     /// Keys of tasks that run now, by the number of their thread.
@@ -176,19 +205,22 @@ impl Executor {
 
 impl Executor {
     /// Runs a task and says how it ended. Returns when that was.
-    fn execute(&self, py: Python<'_>, thread: usize, run: Run) -> Instant {
+    pub(super) fn execute(&self, py: Python<'_>, thread: usize, run: Run) -> Instant {
         let begin = Instant::now();
-        let (task, attempt) = (run.task, run.attempt);
+        let (task, attempt, urgency) = (run.task, run.attempt, run.urgency);
         if let Some(stored) = stored_of(&run.call) {
             let nbytes = stored.len;
             let ending = Ending::Returned { value: Value::Stored(stored), nbytes };
             self.mouth.say(FromWorker::Ended { task, attempt, ending, duration_ns: 0 });
+            self.inbox.task_ended(urgency, 0);
             return begin;
         }
         self.begin(task, attempt);
+        let outer = nested::task_begins(nested::Task { task, urgency });
         self.home.now_running(thread, Some(task));
         let context = TaskContext::new(self, &run);
         let outcome = evaluate(py, &run.call, &context);
+        let has_seceded = nested::task_ends(outer);
         let is_interrupted = self.end(py, task);
         let end = Instant::now();
         let ending = match outcome {
@@ -196,14 +228,27 @@ impl Executor {
             Err(_) if is_interrupted => Ending::Stopped,
             Err(error) => Ending::Raised { error: self.home.encode_error(py, error) },
         };
-        self.home.now_running(thread, None);
+        self.home.now_running(thread, nested::current_task().map(|outer| outer.task));
         let duration_ns = (end - begin).as_nanos() as u64;
         // Before the news of its end is out, for the inputs may be dropped then.
         drop(context);
         drop(run);
         self.mouth.say(FromWorker::Ended { task, attempt, ending, duration_ns });
-        self.inbox.task_lasted(duration_ns);
+        if has_seceded {
+            self.inbox.lender_ended();
+            self.mouth.say(FromWorker::Lends { is_lent: false });
+        } else {
+            self.inbox.task_ended(urgency, duration_ns);
+        }
         end
+    }
+
+    fn take_number(&self) -> usize {
+        let mut numbers = self.numbers.lock().expect(NO_PANIC);
+        let free = (0..=numbers.len()).find(|number| !numbers.contains(number));
+        let free = free.expect("of that many numbers one is free");
+        numbers.insert(free);
+        free
     }
 
     fn ending_of(&self, value: Bound<'_, PyAny>, task: TaskId, attempt: Attempt) -> Ending {
@@ -228,7 +273,8 @@ impl Executor {
     }
 
     fn begin(&self, task: TaskId, attempt: Attempt) {
-        let entry = Running { thread: thread_number(), task, attempt, is_interrupted: false };
+        let thread = thread_number();
+        let entry = Running { thread, task, attempt, is_interrupted: false, is_raised: false };
         self.running.lock().expect(NO_PANIC).push(entry);
     }
 
@@ -240,26 +286,52 @@ impl Executor {
             .iter()
             .rposition(|entry| entry.task == task && entry.thread == thread)
             .expect("a task that ends has begun");
-        let entry = running.swap_remove(place);
+        let entry = running.remove(place);
+        let outer = running.iter().rfind(|entry| entry.thread == thread);
+        let outer_is_to_stop = outer.is_some_and(|outer| outer.is_interrupted && !outer.is_raised);
         drop(running);
-        if entry.is_interrupted {
+        if entry.is_raised {
             // The exception must not reach whatever this thread does next.
             take_in_exception(py);
+        }
+        if outer_is_to_stop {
+            self.raise_in_innermost(py, thread);
         }
         entry.is_interrupted
     }
 
-    /// Raises an exception in a task that runs, if it still does.
+    /// Whether the task that the calling thread runs was told to stop.
+    pub(super) fn is_told_to_stop(&self) -> bool {
+        let thread = thread_number();
+        let running = self.running.lock().expect(NO_PANIC);
+        running.iter().rfind(|entry| entry.thread == thread).is_some_and(|one| one.is_interrupted)
+    }
+
+    /// Stops a task that runs, if it still does.
     fn interrupt(&self, py: Python<'_>, task: TaskId, attempt: Attempt) {
+        let mut running = self.running.lock().expect(NO_PANIC);
+        let found = running.iter_mut().find(|entry| entry.task == task && entry.attempt == attempt);
+        let Some(entry) = found else { return };
+        entry.is_interrupted = true;
+        let thread = entry.thread;
+        drop(running);
+        self.raise_in_innermost(py, thread);
+    }
+
+    /// Raises an exception in the task that a thread runs now, if that was told to stop. One that
+    /// waits for others in the same thread gets it when they have ended.
+    fn raise_in_innermost(&self, py: Python<'_>, thread: u64) {
         let exception = py
             .import(intern!(py, "oxidask._errors"))
             .and_then(|module| module.getattr(intern!(py, "TaskStopped")));
         let Ok(exception) = exception else { return };
         let mut running = self.running.lock().expect(NO_PANIC);
-        let found = running.iter_mut().find(|entry| entry.task == task && entry.attempt == attempt);
-        if let Some(entry) = found {
-            entry.is_interrupted = true;
-            raise_in_thread(py, entry.thread, &exception);
+        if let Some(entry) = running.iter_mut().rfind(|entry| entry.thread == thread)
+            && entry.is_interrupted
+            && !entry.is_raised
+        {
+            entry.is_raised = true;
+            raise_in_thread(py, thread, &exception);
         }
     }
 
@@ -297,21 +369,7 @@ impl Executor {
                 };
                 self.mouth.say(FromWorker::Published { task, attempt, value });
             }
-            Chore::Call { call, program, objects } => {
-                let run = Run {
-                    task: TaskId(u32::MAX),
-                    attempt: Attempt(0),
-                    priority: 0,
-                    call: program,
-                    objects,
-                    inputs: Vec::new(),
-                };
-                let context = TaskContext::new(self, &run);
-                let answer = evaluate(py, &run.call, &context)
-                    .and_then(|value| self.answer_of(value.into_bound(py)))
-                    .map_err(|error| self.home.encode_error(py, error));
-                self.mouth.say(FromWorker::Answer { call, answer });
-            }
+            Chore::Call { .. } => unreachable!("calls have threads of their own"),
             Chore::Free { offset, len } => self.home.free(offset, len),
         }
     }
@@ -338,6 +396,48 @@ impl Executor {
         drop(functions);
         Ok(kept)
     }
+}
+
+/// A call outside of tasks, for a thread of its own.
+#[pyclass(frozen, module = "oxidask._core")]
+struct OutsideCall {
+    executor: Py<Executor>,
+    call: u64,
+    program: Bytes,
+    objects: oxidask_protocol::Objects,
+}
+
+#[pymethods]
+impl OutsideCall {
+    /// Calls the function and tells the cluster what it returned or raised.
+    fn answer(&self, py: Python<'_>) {
+        let executor = self.executor.get();
+        let run = Run {
+            task: TaskId(u32::MAX),
+            attempt: Attempt(0),
+            urgency: 0,
+            call: self.program.clone(),
+            objects: self.objects.clone(),
+            inputs: Vec::new(),
+        };
+        let context = TaskContext::new(executor, &run);
+        let answer = evaluate(py, &run.call, &context)
+            .and_then(|value| executor.answer_of(value.into_bound(py)))
+            .map_err(|error| executor.home.encode_error(py, error));
+        executor.mouth.say(FromWorker::Answer { call: self.call, answer });
+        py.detach(|| executor.mouth.flush());
+    }
+}
+
+/// Starts a thread of Python that calls a function.
+pub(super) fn start_thread(py: Python<'_>, target: Py<PyAny>, name: &str) -> PyResult<()> {
+    let options = PyDict::new(py);
+    options.set_item("target", target)?;
+    options.set_item("name", name)?;
+    options.set_item("daemon", true)?;
+    let class = py.import(intern!(py, "threading"))?.getattr(intern!(py, "Thread"))?;
+    class.call((), Some(&options))?.call_method0(intern!(py, "start"))?;
+    Ok(())
 }
 
 /// Whether a value is text or bytes too long to be copied along.

@@ -1,28 +1,101 @@
 //! `Future`: a handle of a result that is, or will be, in a cluster.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use oxidask_protocol::{ClientTask, FromClient, Problem};
 use oxidask_runtime::client::Status;
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::session::{Shared, TICK};
+use super::nested;
+use super::session::Shared;
 
 /// What keeps a result alive: all handles of one result share it.
 pub(crate) struct Hold {
     pub(crate) shared: Arc<Shared>,
     pub(crate) task: ClientTask,
     pub(crate) identity: u128,
+    /// What the client that made the future calls it, if that is another one.
+    pub(crate) origin: Option<Box<Origin>>,
+    /// Futures, and submissions on their way, that need the result.
+    users: AtomicUsize,
 }
 
-impl Drop for Hold {
+/// A client of the same cluster, and what it calls a task.
+pub(crate) type Origin = (u64, ClientTask);
+
+impl Hold {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        task: ClientTask,
+        identity: u128,
+        origin: Option<Origin>,
+    ) -> Self {
+        let users = AtomicUsize::new(0);
+        Self { shared, task, identity, origin: origin.map(Box::new), users }
+    }
+}
+
+/// A use of a [`Hold`]; with the last one the result is released.
+pub(crate) struct Held {
+    hold: Arc<Hold>,
+    is_over: AtomicBool,
+}
+
+impl Held {
+    pub(crate) fn new(hold: Arc<Hold>) -> Self {
+        hold.users.fetch_add(1, Ordering::Relaxed);
+        Self { hold, is_over: AtomicBool::new(false) }
+    }
+
+    /// A further use, if there is one left.
+    pub(crate) fn upgrade(hold: &WeakHold) -> Option<Self> {
+        let hold = hold.upgrade()?;
+        let more = |users| (users > 0).then_some(users + 1);
+        hold.users.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Self { hold, is_over: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakHold {
+        Arc::downgrade(&self.hold)
+    }
+
+    /// This use is over.
+    fn let_go(&self) {
+        if !self.is_over.swap(true, Ordering::AcqRel) {
+            let_one_go(&self.hold);
+        }
+    }
+}
+
+impl std::ops::Deref for Held {
+    type Target = Hold;
+
+    fn deref(&self) -> &Hold {
+        &self.hold
+    }
+}
+
+impl Clone for Held {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.hold))
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
-        self.shared.registry_remove(self.identity, self);
-        self.shared.client.drop_future(self.task);
+        self.let_go();
+    }
+}
+
+/// One use of a hold has ended.
+fn let_one_go(hold: &Hold) {
+    if hold.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+        hold.shared.registry_remove(hold);
+        hold.shared.client.drop_future(hold.task);
     }
 }
 
@@ -39,12 +112,12 @@ pub(crate) enum Name {
 /// Made by `Client.submit` and its kin. The result is kept as long as a handle of it is.
 #[pyclass(frozen, weakref, module = "oxidask.distributed")]
 pub(crate) struct Future {
-    hold: Arc<Hold>,
+    hold: Held,
     name: Name,
 }
 
 impl Future {
-    pub(crate) fn new(hold: Arc<Hold>, name: Name) -> Self {
+    pub(crate) fn new(hold: Held, name: Name) -> Self {
         Self { hold, name }
     }
 
@@ -56,12 +129,17 @@ impl Future {
         &self.hold.shared
     }
 
-    pub(crate) fn hold_again(&self) -> Arc<Hold> {
-        Arc::clone(&self.hold)
+    pub(crate) fn hold_again(&self) -> Held {
+        self.hold.clone()
     }
 
     pub(crate) fn identity(&self) -> u128 {
         self.hold.identity
+    }
+
+    /// Whether its end will not be heard of any more.
+    fn is_over(&self) -> bool {
+        self.hold.is_over.load(Ordering::Acquire) || self.hold.shared.client.closed().is_some()
     }
 
     fn status_now(&self) -> Status {
@@ -102,21 +180,33 @@ pub(crate) fn wait_all(
     timeout: Option<f64>,
 ) -> PyResult<bool> {
     let mut from = 0;
-    if shared.client.wait_all(tasks, &mut from, Duration::ZERO) {
+    wait_until(py, timeout, |at_most| shared.client.wait_all(tasks, &mut from, at_most))
+}
+
+/// Waits for something, a moment at a time; `false` if time is up. Ctrl-C ends the wait, and in a
+/// task others run meanwhile.
+pub(crate) fn wait_until(
+    py: Python<'_>,
+    timeout: Option<f64>,
+    mut wait: impl FnMut(Duration) -> bool + Send,
+) -> PyResult<bool> {
+    if wait(Duration::ZERO) {
         return Ok(true);
     }
     let until = timeout.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)));
-    loop {
-        let left = until.map_or(TICK, |until| until.saturating_duration_since(Instant::now()));
-        let is_done = py.detach(|| shared.client.wait_all(tasks, &mut from, left.min(TICK)));
-        if is_done {
-            return Ok(true);
+    nested::waiting(py, || {
+        loop {
+            let tick = nested::tick();
+            let left = until.map_or(tick, |until| until.saturating_duration_since(Instant::now()));
+            if py.detach(|| wait(left.min(tick))) {
+                return Ok(true);
+            }
+            if left.is_zero() {
+                return Ok(false);
+            }
+            nested::look_around(py)?;
         }
-        if left.is_zero() {
-            return Ok(false);
-        }
-        py.check_signals()?;
-    }
+    })
 }
 
 #[pymethods]
@@ -144,7 +234,7 @@ impl Future {
                 Problem::Lost { .. } => "lost",
                 _ => "error",
             },
-            Status::Pending if self.hold.shared.client.closed().is_some() => "cancelled",
+            Status::Pending if self.is_over() => "cancelled",
             Status::Pending => "pending",
         }
     }
@@ -188,16 +278,24 @@ impl Future {
             .transpose()
     }
 
-    /// Forgets what `cancel` and `retry` are to act on.
-    fn _tell(&self, py: Python<'_>, what: &str) -> PyResult<()> {
-        let tasks = vec![self.hold.task];
-        let message = match what {
-            "cancel" => FromClient::Cancel { tasks },
-            "retry" => FromClient::Retry { tasks },
-            _ => return Err(PyRuntimeError::new_err("a future is told to cancel or to retry")),
-        };
+    /// Stops the task.
+    fn _cancel(&self, py: Python<'_>, reason: String) {
+        let message = FromClient::Cancel { tasks: vec![self.hold.task], reason };
         py.detach(|| self.hold.shared.client.say(message));
-        Ok(())
+    }
+
+    /// Gives the result up, as if this future were gone.
+    fn _release(&self, py: Python<'_>) {
+        self.hold.let_go();
+        // Who asks for it wants it to happen now.
+        py.detach(|| self.hold.shared.client.let_go());
+    }
+
+    /// What another process needs to make the future again: the cluster, the client, the task's
+    /// number there, the hash of its key and the key.
+    fn _identity(&self, py: Python<'_>) -> PyResult<(u128, u64, ClientTask, u128, Py<PyAny>)> {
+        let (cluster, client) = self.hold.shared.identity(py)?;
+        Ok((cluster, client, self.hold.task, self.hold.identity, self.key(py)?.unbind()))
     }
 
     /// The number by which the client knows the task.
@@ -217,7 +315,7 @@ impl Future {
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| Arc::ptr_eq(&other.get().hold, &self.hold))
+        other.cast::<Self>().is_ok_and(|other| Arc::ptr_eq(&other.get().hold.hold, &self.hold.hold))
     }
 
     fn __dask_tokenize__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {

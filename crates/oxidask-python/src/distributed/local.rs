@@ -117,8 +117,8 @@ pub(crate) struct ThreadCluster {
 #[pymethods]
 impl ThreadCluster {
     #[new]
-    fn new() -> Self {
-        let settings = Settings { is_one_process: true, ..Settings::default() };
+    fn new(id: u128) -> Self {
+        let settings = Settings { is_one_process: true, id, ..Settings::default() };
         Self { cluster: Arc::new(Cluster::new(settings)), objects: Arc::default() }
     }
 
@@ -126,7 +126,7 @@ impl ThreadCluster {
     fn add_worker(&self, py: Python<'_>, threads: u32, name: Option<String>) -> Executor {
         py.detach(|| {
             let worker = self.cluster.next_worker();
-            let inbox = Arc::<Inbox>::default();
+            let inbox = Arc::new(Inbox::new(threads as usize));
             let mouth = Arc::new(Near { cluster: Arc::downgrade(&self.cluster), worker });
             let home = Arc::new(SameProcess { objects: Arc::clone(&self.objects) });
             let name = name.unwrap_or_else(|| (worker.0 - 1).to_string());

@@ -4,12 +4,14 @@
 //! - `serialize`: what `oxidask._serialize` does for values that `program` does not know.
 //! - `writer`: calls become a graph. `session`: a client's connection; `future`: a handle of a result.
 //! - `executor`: the loops of a worker's threads; `objects`: results that stay objects.
+//! - `nested`: tasks that wait for others.
 //! - `local`: a cluster inside this process. `process`: one of worker processes, and such a worker.
 //! - `views`: values in shared memory.
 
 pub(crate) mod executor;
 pub(crate) mod future;
 pub(crate) mod local;
+pub(crate) mod nested;
 pub(crate) mod objects;
 pub(crate) mod process;
 pub(crate) mod program;

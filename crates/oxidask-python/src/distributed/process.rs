@@ -39,8 +39,10 @@ pub(crate) struct ProcessCluster {
 #[pymethods]
 impl ProcessCluster {
     #[new]
+    #[expect(clippy::too_many_arguments, reason = "Python's options, one by one")]
     fn new(
         py: Python<'_>,
+        id: u128,
         folder: PathBuf,
         workers: u32,
         threads: u32,
@@ -53,7 +55,7 @@ impl ProcessCluster {
             let sockets = SocketFolder::open(&folder).map_err(store_error)?;
             let for_workers = sockets.listen("worker.sock").map_err(store_error)?;
             let for_clients = sockets.listen("scheduler.sock").map_err(store_error)?;
-            let cluster = Arc::new(Cluster::new(Settings::default()));
+            let cluster = Arc::new(Cluster::new(Settings { id, ..Settings::default() }));
             let forks = Arc::new(Forks {
                 options,
                 blas_threads,

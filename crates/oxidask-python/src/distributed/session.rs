@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use oxidask_protocol::{ClientTask, FromClient, Problem, Question, Value, WorkerId};
+use oxidask_protocol::{ClientTask, FromClient, Problem, Question, ToClient, Value, WorkerId};
 use oxidask_runtime::arenas::Arenas;
 use oxidask_runtime::client::{Client, Got, Watch};
 use oxidask_runtime::cluster::Cluster;
@@ -19,8 +19,9 @@ use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple};
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::future::{Future, Hold, Name, WeakHold, wait_all};
+use super::future::{Future, Held, Hold, Name, Origin, WeakHold, wait_all, wait_until};
 use super::local::{NearClient, NearCluster, ThreadCluster};
+use super::nested;
 use super::objects::Objects;
 use super::process::ProcessCluster;
 use super::program::{
@@ -37,6 +38,8 @@ use crate::tokenize::token;
 
 /// How long a wait lasts before somebody looks for Ctrl-C.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// How long a cluster may take to greet a client.
+const GREETING: Duration = Duration::from_secs(10);
 /// How often what was dropped is released.
 const RELEASE_PAUSE: Duration = Duration::from_millis(20);
 /// Graphs longer than this are submitted without holding the GIL.
@@ -66,25 +69,66 @@ pub(crate) struct Shared {
     keeper: Arc<dyn LetGo>,
     /// Futures by the hash of their key.
     registry: Mutex<FxHashMap<u128, WeakHold>>,
+    /// Futures that came from elsewhere, by the client that made them and its number for them.
+    foreign: Mutex<FxHashMap<Origin, WeakHold>>,
     pub(crate) number: u64,
 }
 
 impl Shared {
-    pub(crate) fn registry_remove(&self, identity: u128, hold: &Hold) {
+    pub(crate) fn registry_remove(&self, hold: &Hold) {
+        let is_it = |other: &WeakHold| std::ptr::eq(other.as_ptr(), hold);
+        if let Some(origin) = hold.origin.as_deref() {
+            let mut foreign = self.foreign.lock().expect(NO_PANIC);
+            if foreign.get(origin).is_some_and(is_it) {
+                foreign.remove(origin);
+            }
+            return;
+        }
         let mut registry = self.registry.lock().expect(NO_PANIC);
-        if registry.get(&identity).is_some_and(|other| std::ptr::eq(other.as_ptr(), hold)) {
-            registry.remove(&identity);
+        if registry.get(&hold.identity).is_some_and(is_it) {
+            registry.remove(&hold.identity);
         }
     }
 
-    fn find(&self, identity: u128) -> Option<Arc<Hold>> {
-        self.registry.lock().expect(NO_PANIC).get(&identity)?.upgrade()
+    fn find(&self, identity: u128) -> Option<Held> {
+        Held::upgrade(self.registry.lock().expect(NO_PANIC).get(&identity)?)
     }
 
-    fn hold(self: &Arc<Self>, task: ClientTask, identity: u128) -> Arc<Hold> {
-        let hold = Arc::new(Hold { shared: Arc::clone(self), task, identity });
-        self.registry.lock().expect(NO_PANIC).insert(identity, Arc::downgrade(&hold));
-        hold
+    fn hold(self: &Arc<Self>, task: ClientTask, identity: u128) -> Held {
+        let held = Held::new(Arc::new(Hold::new(Arc::clone(self), task, identity, None)));
+        self.registry.lock().expect(NO_PANIC).insert(identity, held.downgrade());
+        held
+    }
+
+    /// A hold of a task that a client calls so: this one, or another one of the cluster.
+    fn adopted(self: &Arc<Self>, client: u64, task: ClientTask, identity: u128, own: u64) -> Held {
+        if client == own
+            && let Some(held) = self.find(identity)
+            && held.task == task
+        {
+            return held;
+        }
+        let mut foreign = self.foreign.lock().expect(NO_PANIC);
+        let origin = (client, task);
+        if let Some(held) = foreign.get(&origin).and_then(Held::upgrade) {
+            return held;
+        }
+        let number = self.client.adopt(client, task);
+        let hold = Hold::new(Arc::clone(self), number, identity, Some(origin));
+        let first = Held::new(Arc::new(hold));
+        foreign.insert(origin, first.downgrade());
+        first
+    }
+
+    /// The cluster, and the number of this client there.
+    pub(crate) fn identity(&self, py: Python<'_>) -> PyResult<(u128, u64)> {
+        if let Some(identity) = self.client.identity(Duration::ZERO) {
+            return Ok(identity);
+        }
+        match py.detach(|| self.client.identity(GREETING)) {
+            Some(identity) => Ok(identity),
+            None => Err(self.closed_error(py)?),
+        }
     }
 
     /// Waits for the value of a finished task; `None` if time is up.
@@ -95,24 +139,26 @@ impl Shared {
         timeout: Option<f64>,
     ) -> PyResult<Option<Py<PyAny>>> {
         let task = future.task();
-        let until =
-            timeout.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)));
-        let mut wait = Duration::ZERO;
+        let begun = Instant::now();
         loop {
-            let got = if wait.is_zero() {
-                self.client.take_value(task, wait)
-            } else {
-                py.detach(|| {
+            let mut got = None;
+            let left = timeout.map(|seconds| seconds - begun.elapsed().as_secs_f64());
+            wait_until(py, left, |at_most| {
+                if !at_most.is_zero() {
                     self.client.fetch(&[task]);
-                    self.client.take_value(task, wait)
-                })
-            };
+                }
+                got = self.client.take_value(task, at_most);
+                got.is_some() || self.client.closed().is_some()
+            })?;
             match got {
                 Some(Got::Value(value)) => return self.decode(py, &value).map(Some),
                 Some(Got::Here(task, attempt)) => {
                     if let Some(object) = self.objects.get(py, task, attempt) {
                         return Ok(Some(object));
                     }
+                    // It was lost, and is being made again.
+                    py.detach(|| std::thread::sleep(nested::tick()));
+                    nested::look_around(py)?;
                 }
                 Some(Got::Unusable(error)) => {
                     let error = self.error_of(py, &error)?;
@@ -121,17 +167,9 @@ impl Shared {
                     let error = module.getattr("unusable")?.call1((error.value(py), key))?;
                     return Err(PyErr::from_value(error));
                 }
-                None => {}
+                // Time is up, or the cluster has ended.
+                None => return Ok(None),
             }
-            if self.client.closed().is_some() {
-                return Ok(None);
-            }
-            wait = until.map_or(TICK, |until| until.saturating_duration_since(Instant::now()));
-            if wait.is_zero() {
-                return Ok(None);
-            }
-            wait = wait.min(TICK);
-            py.check_signals()?;
         }
     }
 
@@ -168,7 +206,9 @@ impl Shared {
             Problem::Killed { key, times, cause } => {
                 module.getattr("killed")?.call1((key, times, cause))?
             }
-            Problem::Cancelled { key } => module.getattr("cancelled")?.call1((key,))?,
+            Problem::Cancelled { key, reason } => {
+                module.getattr("cancelled")?.call1((key, reason))?
+            }
             Problem::NoWorker { key } => module.getattr("no_worker")?.call1((key,))?,
             Problem::Lost { key } => module.getattr("lost")?.call1((key,))?,
             Problem::Unknown { task } => module.getattr("unknown")?.call1((task,))?,
@@ -210,7 +250,8 @@ impl Shared {
         wanted: Vec<u32>,
         priority: i32,
     ) {
-        let (graph, held) = writer.finish(first, wanted, priority);
+        let (priority, depth) = nested::urgency_of_children(priority);
+        let (graph, held) = writer.finish(first, wanted, priority, depth);
         if graph.len() > LONG_GRAPH {
             py.detach(|| self.client.submit(graph));
         } else {
@@ -293,6 +334,8 @@ impl Session {
             let near = NearCluster { cluster: Arc::clone(&cluster), client: number };
             let client = Arc::new(Client::new(Box::new(near)));
             line.client.get_or_init(|| Arc::downgrade(&client));
+            let cluster_id = cluster.id();
+            client.deliver(ToClient::Welcome { cluster: cluster_id, client: number });
             let arenas = cluster.arenas();
             let arena = Arc::clone(&line.arena);
             Self::new(client, objects, arenas, arena, Some((cluster, number)), is_one_process)
@@ -423,7 +466,7 @@ impl Session {
         let mut writer = GraphWriter::new(&self.shared);
         writer.set_names(graph.group_names(py)?);
         // Where the result of each task comes from, if not from running it.
-        let mut earlier: Vec<Option<Arc<Hold>>> = vec![None; graph.len()];
+        let mut earlier: Vec<Option<Held>> = vec![None; graph.len()];
         let mut is_needed = vec![false; graph.len()];
         for &task in &wanted {
             is_needed[task as usize] = true;
@@ -458,7 +501,7 @@ impl Session {
             writer.write_template(py, view.template, &graph.literals, |number| {
                 let input = view.dependencies[number as usize] as usize;
                 match &earlier[input] {
-                    Some(hold) => Source::Earlier(Arc::clone(hold)),
+                    Some(hold) => Source::Earlier(hold.clone()),
                     None => Source::Here(place[input]),
                 }
             })?;
@@ -482,21 +525,21 @@ impl Session {
             .collect();
         unique.sort_unstable();
         unique.dedup();
-        let mut holds: FxHashMap<u32, Arc<Hold>> = FxHashMap::default();
+        let mut holds: FxHashMap<u32, Held> = FxHashMap::default();
         let futures = wanted
             .iter()
             .map(|&task| {
                 let node = graph.node(task);
-                let hold =
-                    if let Some(hold) = &earlier[task as usize] {
-                        Arc::clone(hold)
-                    } else {
-                        let number = place[task as usize];
-                        let identity = node.identity.hash(py)?;
-                        Arc::clone(holds.entry(number).or_insert_with(|| {
-                            self.shared.hold(first + u64::from(number), identity)
-                        }))
-                    };
+                let hold = if let Some(hold) = &earlier[task as usize] {
+                    hold.clone()
+                } else {
+                    let number = place[task as usize];
+                    let identity = node.identity.hash(py)?;
+                    let hold = holds
+                        .entry(number)
+                        .or_insert_with(|| self.shared.hold(first + u64::from(number), identity));
+                    hold.clone()
+                };
                 let name = Name::Key(node.key_object(py)?.unbind());
                 Py::new(py, Future::new(hold, name))
             })
@@ -554,18 +597,7 @@ impl Session {
         timeout: Option<f64>,
     ) -> PyResult<bool> {
         let tasks = tasks_of(&self.shared, &futures)?;
-        let until =
-            timeout.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)));
-        loop {
-            let left = until.map_or(TICK, |until| until.saturating_duration_since(Instant::now()));
-            if py.detach(|| self.shared.client.wait_any(&tasks, left.min(TICK))) {
-                return Ok(true);
-            }
-            if left.is_zero() {
-                return Ok(false);
-            }
-            py.check_signals()?;
-        }
+        wait_until(py, timeout, |at_most| self.shared.client.wait_any(&tasks, at_most))
     }
 
     /// Results of futures, in order. The first error is raised; with `skip`, erred ones are left
@@ -578,15 +610,9 @@ impl Session {
     ) -> PyResult<Bound<'py, PyList>> {
         let tasks = tasks_of(&self.shared, &futures)?;
         let mut from = 0;
-        loop {
-            // An error anywhere ends the wait, not just one at the front.
-            let is_done =
-                py.detach(|| self.shared.client.wait_all_or_error(&tasks, &mut from, skip, TICK));
-            if is_done {
-                break;
-            }
-            py.check_signals()?;
-        }
+        // An error anywhere ends the wait, not just one at the front.
+        let client = &self.shared.client;
+        wait_until(py, None, |at_most| client.wait_all_or_error(&tasks, &mut from, skip, at_most))?;
         py.detach(|| self.shared.client.fetch(&tasks));
         let results = PyList::empty(py);
         for future in &futures {
@@ -620,19 +646,38 @@ impl Session {
         Ok(results)
     }
 
-    /// Cancels futures, or tries erred ones again.
-    fn tell(&self, py: Python<'_>, what: &str, futures: Vec<Py<Future>>) -> PyResult<()> {
+    /// Cancels futures.
+    fn cancel(&self, py: Python<'_>, futures: Vec<Py<Future>>, reason: String) -> PyResult<()> {
         let tasks = tasks_of(&self.shared, &futures)?;
-        let message = match what {
-            "cancel" => FromClient::Cancel { tasks },
-            "retry" => {
-                self.shared.client.forget_errors(&tasks);
-                FromClient::Retry { tasks }
-            }
-            _ => return Err(PyValueError::new_err("futures are told to cancel or to retry")),
-        };
-        py.detach(|| self.shared.client.say(message));
+        py.detach(|| self.shared.client.say(FromClient::Cancel { tasks, reason }));
         Ok(())
+    }
+
+    /// Tries erred futures again.
+    fn retry(&self, py: Python<'_>, futures: Vec<Py<Future>>) -> PyResult<()> {
+        let tasks = tasks_of(&self.shared, &futures)?;
+        self.shared.client.forget_errors(&tasks);
+        py.detach(|| self.shared.client.say(FromClient::Retry { tasks }));
+        Ok(())
+    }
+
+    /// The cluster, and the number of this client there.
+    fn identity(&self, py: Python<'_>) -> PyResult<(u128, u64)> {
+        self.shared.identity(py)
+    }
+
+    /// A future that another client of the cluster has made, or this one.
+    fn adopt(
+        &self,
+        py: Python<'_>,
+        client: u64,
+        task: ClientTask,
+        identity: u128,
+        key: Py<PyAny>,
+    ) -> PyResult<Py<Future>> {
+        let (_, own) = self.shared.identity(py)?;
+        let held = py.detach(|| self.shared.adopted(client, task, identity, own));
+        Py::new(py, Future::new(held, Name::Key(key)))
     }
 
     /// Calls a function in workers now, outside of tasks: the number of each, and what it returned
@@ -653,7 +698,7 @@ impl Session {
             self.write_call(py, &mut writer, function, &values, kwargs)?;
             writer.end_task(0, 0);
             writer.set_names(vec![String::new()]);
-            let (graph, _) = writer.finish(0, Vec::new(), 0);
+            let (graph, _) = writer.finish(0, Vec::new(), 0, 0);
             program.extend_from_slice(&graph.program(0));
             objects = graph.objects;
         } else {
@@ -672,15 +717,12 @@ impl Session {
             objects,
         };
         py.detach(|| self.shared.client.say(message));
-        let answers = loop {
-            if let Some(answers) = py.detach(|| self.shared.client.take_answers(call, TICK)) {
-                break answers;
-            }
-            if self.shared.client.closed().is_some() {
-                return Err(self.shared.closed_error(py)?);
-            }
-            py.check_signals()?;
-        };
+        let mut answers = None;
+        wait_until(py, None, |at_most| {
+            answers = self.shared.client.take_answers(call, at_most);
+            answers.is_some() || self.shared.client.closed().is_some()
+        })?;
+        let Some(answers) = answers else { return Err(self.shared.closed_error(py)?) };
         answers
             .into_iter()
             .map(|(worker, answer)| match answer {
@@ -753,9 +795,9 @@ impl Session {
             } else {
                 self.shared.client.say(FromClient::Close);
             }
-            self.shared.client.deliver(oxidask_protocol::ToClient::Closed {
-                reason: "the client was closed".to_owned(),
-            });
+            self.shared
+                .client
+                .deliver(ToClient::Closed { reason: "the client was closed".to_owned() });
         });
     }
 
@@ -820,7 +862,7 @@ impl<'a> Batch<'a> {
         Self { session, writer, first, options }
     }
 
-    fn end_task(&mut self, identity: u128, key: Option<&Bound<'_, PyAny>>) -> PyResult<Arc<Hold>> {
+    fn end_task(&mut self, identity: u128, key: Option<&Bound<'_, PyAny>>) -> PyResult<Held> {
         let task = self.writer.len() as u32;
         self.writer.end_task(0, identity);
         if let Some(key) = key {
@@ -861,6 +903,7 @@ impl Session {
             arenas,
             arena,
             registry: Mutex::default(),
+            foreign: Mutex::default(),
             number: next_number(),
         });
         Self { shared }
@@ -985,18 +1028,12 @@ impl Watcher {
 
     /// The number of the next one that is done; None if time is up.
     fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<ClientTask>> {
-        let until =
-            timeout.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)));
-        loop {
-            let left = until.map_or(TICK, |until| until.saturating_duration_since(Instant::now()));
-            if let Some(task) = py.detach(|| self.watch.next(left.min(TICK))) {
-                return Ok(Some(task));
-            }
-            if left.is_zero() {
-                return Ok(None);
-            }
-            py.check_signals()?;
-        }
+        let mut task = None;
+        wait_until(py, timeout, |at_most| {
+            task = self.watch.next(at_most);
+            task.is_some()
+        })?;
+        Ok(task)
     }
 
     fn __len__(&self) -> usize {

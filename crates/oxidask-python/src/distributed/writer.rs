@@ -8,7 +8,7 @@ use oxidask_protocol::{ClientTask, Graph, Objects as ObjectTable};
 use pyo3::prelude::*;
 use rustc_hash::FxHashMap;
 
-use super::future::{Future, Hold};
+use super::future::{Future, Held};
 use super::program::{Sharing, write_dependency, write_step};
 use super::session::{Shared, other_client};
 
@@ -25,7 +25,7 @@ pub(crate) struct GraphWriter {
     /// Inputs of the task that is being written.
     row: Vec<u32>,
     /// Keeps earlier results that tasks read until the cluster knows that they do.
-    held: Vec<Arc<Hold>>,
+    held: Vec<Held>,
 }
 
 impl GraphWriter {
@@ -69,12 +69,12 @@ impl GraphWriter {
         self.sharing.write_literal(value, &mut self.programs)
     }
 
-    fn read_external(&mut self, hold: &Arc<Hold>) -> u32 {
+    fn read_external(&mut self, hold: &Held) -> u32 {
         let next = self.external.len() as u32;
         let number = *self.external.entry(hold.task).or_insert(next);
         if number == next {
             self.graph.externals.push(hold.task);
-            self.held.push(Arc::clone(hold));
+            self.held.push(hold.clone());
         }
         self.read(number | EXTERNAL)
     }
@@ -143,7 +143,8 @@ impl GraphWriter {
         first: ClientTask,
         wanted: Vec<u32>,
         priority: i32,
-    ) -> (Graph, Vec<Arc<Hold>>) {
+        depth: u32,
+    ) -> (Graph, Vec<Held>) {
         let count = self.len() as u32;
         let mut edges = EdgesBuilder::with_capacity(count as usize, self.graph.inputs.len());
         for row in self.graph.starts.windows(2) {
@@ -167,6 +168,7 @@ impl GraphWriter {
         self.graph.first = first;
         self.graph.wanted = wanted;
         self.graph.priority = priority;
+        self.graph.depth = depth;
         self.graph.programs = Bytes::from(self.programs);
         self.graph.shared = self.sharing.parts;
         self.graph.objects = ObjectTable(
@@ -184,5 +186,5 @@ pub(crate) enum Source {
     /// A task of the graph.
     Here(u32),
     /// An earlier task of the client.
-    Earlier(Arc<Hold>),
+    Earlier(Held),
 }

@@ -100,6 +100,8 @@ struct State {
     output: VecDeque<Bytes>,
     dropped_output: u64,
     closed: Option<String>,
+    /// The cluster, and the number of the client there.
+    identity: Option<(u128, u64)>,
 }
 
 /// Lines of output kept for a reader that does not come.
@@ -276,6 +278,7 @@ impl Client {
                     }
                 }
             }
+            ToClient::Welcome { cluster, client } => state.identity = Some((cluster, client)),
             ToClient::Arena { .. } => {}
         }
         if state.waiting > 0 {
@@ -291,6 +294,24 @@ impl Client {
     }
 
     // ---- Futures ----
+
+    /// The cluster, and the number of this client there; waits for it, at most so long.
+    pub fn identity(&self, at_most: Duration) -> Option<(u128, u64)> {
+        let mut found = None;
+        self.wait_until(at_most, |state| {
+            found = state.identity;
+            found.is_some()
+        });
+        found
+    }
+
+    /// Wants a task that `client` calls `theirs`: a future from now on.
+    pub fn adopt(&self, client: u64, theirs: ClientTask) -> ClientTask {
+        let task = self.reserve(1);
+        self.lock().slots.insert(task, Slot::default());
+        self.say(FromClient::Adopt { task, client, theirs });
+        task
+    }
 
     /// Where a future stands; `None` for one that was released.
     pub fn status(&self, task: ClientTask) -> Option<Status> {

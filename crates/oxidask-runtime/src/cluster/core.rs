@@ -12,6 +12,7 @@ use oxidask_protocol::{
 };
 use oxidask_scheduler::{Action, Event, Failure, Outbox, Outcome, SchedulerState, Submission};
 
+use super::adopted::Adopted;
 use super::submissions::{Submissions, Submitted, edges_of};
 use crate::arenas::Arenas;
 
@@ -52,9 +53,10 @@ pub struct Death {
 struct Worker {
     info: WorkerInfo,
     line: Arc<dyn WorkerLine>,
-    /// The submission whose shared parts it was given last.
     is_dirty: bool,
     finished: u64,
+    /// Tasks that wait for others and lend their slots.
+    lent: i32,
 }
 
 struct ClientEntry {
@@ -72,7 +74,10 @@ struct Asked {
 pub(super) struct Core {
     pub(super) scheduler: SchedulerState,
     pub(super) node: NodeState,
+    pub(super) id: u128,
     pub(super) submissions: Submissions,
+    /// Tasks that others than who submitted them want.
+    adopted: Adopted,
     pub(super) now: Duration,
     outbox: Outbox,
     outputs: Vec<Output>,
@@ -87,6 +92,8 @@ pub(super) struct Core {
     errors: BTreeMap<TaskId, Bytes>,
     /// How the last worker died that ran a task.
     deaths: BTreeMap<TaskId, String>,
+    /// Why tasks were cancelled.
+    reasons: BTreeMap<TaskId, String>,
     calls: BTreeMap<u64, Asked>,
     next_call: u64,
     is_closed: bool,
@@ -100,7 +107,9 @@ impl Core {
         let mut core = Self {
             scheduler: SchedulerState::new(settings.scheduler),
             node: NodeState::new(settings.is_one_process),
+            id: settings.id,
             submissions: Submissions::default(),
+            adopted: Adopted::default(),
             now: Duration::ZERO,
             outbox: Outbox::default(),
             outputs: Vec::new(),
@@ -112,6 +121,7 @@ impl Core {
             groups: BTreeMap::new(),
             errors: BTreeMap::new(),
             deaths: BTreeMap::new(),
+            reasons: BTreeMap::new(),
             calls: BTreeMap::new(),
             next_call: 0,
             is_closed: false,
@@ -133,6 +143,7 @@ impl Core {
         }
         let entry = ClientEntry { line, is_dirty: false, finished: Vec::new() };
         self.clients.insert(client, entry);
+        self.tell_client(client, ToClient::Welcome { cluster: self.id, client });
         client
     }
 
@@ -141,7 +152,9 @@ impl Core {
             return;
         }
         self.calls.retain(|_, asked| asked.client != client);
-        let tasks = self.submissions.wanted_by(client);
+        let mut tasks = self.submissions.wanted_by(client);
+        tasks.retain(|&task| self.adopted.owner_releases(task));
+        tasks.extend(self.adopted.client_lost(client));
         self.tell(Event::TasksReleased { tasks });
         self.node.client_lost(client, &mut self.outputs);
         self.carry_out_outputs();
@@ -155,20 +168,26 @@ impl Core {
         match message {
             FromClient::Submit(graph) => self.submit(client, *graph),
             FromClient::Release { tasks } => {
-                let tasks = self.tasks_of(client, &tasks);
+                let tasks = tasks.iter().filter_map(|&task| self.release(client, task)).collect();
                 self.tell(Event::TasksReleased { tasks });
             }
             FromClient::Fetch { tasks } => {
                 for task in tasks {
-                    if let Some(task) = self.submissions.find(client, task) {
+                    if let Some(task) = self.find(client, task) {
                         let attempt = self.scheduler.attempt_of(task);
                         self.node.fetch(client, task, attempt, &mut self.outputs);
                     }
                 }
                 self.carry_out_outputs();
             }
-            FromClient::Cancel { tasks } => {
+            FromClient::Adopt { task, client: other, theirs } => {
+                self.adopt(client, task, self.find(other, theirs));
+            }
+            FromClient::Cancel { tasks, reason } => {
                 let tasks = self.tasks_of(client, &tasks);
+                if !reason.is_empty() {
+                    self.reasons.extend(tasks.iter().map(|&task| (task, reason.clone())));
+                }
                 self.tell(Event::TasksCancelled { tasks });
             }
             FromClient::Retry { tasks } => {
@@ -191,12 +210,42 @@ impl Core {
     }
 
     fn tasks_of(&self, client: u64, tasks: &[ClientTask]) -> Vec<TaskId> {
-        tasks.iter().filter_map(|&task| self.submissions.find(client, task)).collect()
+        tasks.iter().filter_map(|&task| self.find(client, task)).collect()
+    }
+
+    /// The scheduler's task for a client's task, if it is not forgotten.
+    pub(super) fn find(&self, client: u64, task: ClientTask) -> Option<TaskId> {
+        self.submissions.find(client, task).or_else(|| self.adopted.find(client, task))
+    }
+
+    /// A client wants a task no more; the task, if nobody does.
+    fn release(&mut self, client: u64, number: ClientTask) -> Option<TaskId> {
+        match self.submissions.find(client, number) {
+            Some(task) => self.adopted.owner_releases(task).then_some(task),
+            None => self.adopted.release(client, number),
+        }
+    }
+
+    /// A client wants a task that is known to others.
+    fn adopt(&mut self, client: u64, number: ClientTask, task: Option<TaskId>) {
+        let Some(task) = task else {
+            let problem = Box::new(Problem::Lost { key: String::new() });
+            self.tell_client(client, ToClient::Erred { task: number, problem });
+            return;
+        };
+        let is_wanted = self.scheduler.is_wanted(task);
+        self.adopted.add(task, (client, number), is_wanted);
+        if !is_wanted {
+            // All who want it are told how it stands.
+            self.tell(Event::TaskWanted { task });
+        } else if let Some(outcome) = self.scheduler.outcome_of(task) {
+            self.report_to(client, number, task, outcome);
+        }
     }
 
     fn submit(&mut self, client: u64, mut graph: oxidask_protocol::Graph) {
         let externals: Vec<Option<TaskId>> =
-            graph.externals.iter().map(|&task| self.submissions.find(client, task)).collect();
+            graph.externals.iter().map(|&task| self.find(client, task)).collect();
         let unknown = externals.iter().position(Option::is_none);
         let dependencies = edges_of(&graph);
         let (None, Some(dependencies)) = (unknown, dependencies) else {
@@ -221,7 +270,7 @@ impl Core {
             shared_groups,
             externals: externals.into_iter().flatten().collect(),
             wanted: graph.wanted.clone(),
-            priority: graph.priority,
+            priority: graph.urgency(),
             retries: graph.retries.iter().copied().collect(),
         };
         graph.starts = Vec::new();
@@ -274,7 +323,7 @@ impl Core {
         if let Some(arena) = info.arena {
             self.node.arena_added(arena, Reader::Worker(worker));
         }
-        self.workers.insert(worker, Worker { info, line, is_dirty: false, finished: 0 });
+        self.workers.insert(worker, Worker { info, line, is_dirty: false, finished: 0, lent: 0 });
         if self.is_closed {
             self.tell_worker(worker, ToWorker::Close);
             return;
@@ -344,6 +393,13 @@ impl Core {
                 }
             }
             FromWorker::Answer { call, answer } => self.answered(worker, call, answer),
+            FromWorker::Lends { is_lent } => {
+                let Some(entry) = self.workers.get_mut(&worker) else { return };
+                entry.lent += if is_lent { 1 } else { -1 };
+                // Threads say it one by one, and two may overtake each other.
+                let lent = entry.lent.max(0) as u32;
+                self.tell(Event::SlotsLent { worker, lent });
+            }
             // The shell has dealt with it, for it comes with a descriptor.
             FromWorker::Joined { .. } => {}
         }
@@ -503,7 +559,10 @@ impl Core {
             Output::CloseArena { arena } => self.arenas.remove(arena),
             Output::Deliver { client, task, attempt, value } => {
                 let Some(submitted) = self.submissions.get(task) else { return };
-                let number = submitted.client_task(task);
+                let number = self
+                    .adopted
+                    .number(client, task, client == submitted.client)
+                    .unwrap_or_else(|| submitted.client_task(task));
                 let version = (task, attempt);
                 self.tell_client(client, ToClient::Value { task: number, value, version });
             }
@@ -562,14 +621,23 @@ impl Core {
             .collect();
         let call = submitted.graph.program(submitted.local(task));
         let objects = submitted.graph.objects.clone();
-        let priority = submitted.graph.priority;
-        let order = Order { task, attempt, priority, call, objects, inputs };
+        let urgency = submitted.graph.urgency();
+        let order = Order { task, attempt, urgency, call, objects, inputs };
         self.node.run(worker, order, &mut self.outputs);
     }
 
     fn report(&mut self, task: TaskId, outcome: Outcome) {
         let submitted = self.submissions.of(task);
         let (client, number) = (submitted.client, submitted.client_task(task));
+        self.report_to(client, number, task, outcome);
+        for place in 0..self.adopted.of(task).len() {
+            let (client, number) = self.adopted.of(task)[place];
+            self.report_to(client, number, task, outcome);
+        }
+    }
+
+    /// Tells a client how a task ended that it calls so.
+    fn report_to(&mut self, client: u64, number: ClientTask, task: TaskId, outcome: Outcome) {
         match outcome {
             Outcome::Finished => {
                 let attempt = self.scheduler.attempt_of(task);
@@ -600,13 +668,18 @@ impl Core {
                 Problem::Killed { key, times, cause }
             }
             Failure::NoWorker => Problem::NoWorker { key },
-            Failure::Cancelled => Problem::Cancelled { key },
+            Failure::Cancelled => {
+                let reason = self.reasons.get(&blame).cloned().unwrap_or_default();
+                Problem::Cancelled { key, reason }
+            }
         }
     }
 
     fn forget(&mut self, task: TaskId) {
         self.errors.remove(&task);
         self.deaths.remove(&task);
+        self.reasons.remove(&task);
+        self.adopted.forget(task);
         if let Some(submitted) = self.submissions.forget(task) {
             for (hash, _) in &submitted.graph.shared {
                 self.node.unshare(*hash, &mut self.outputs);

@@ -4,6 +4,7 @@
 //! to be said goes straight to clients and workers of this process; for others it is put into the
 //! outgoing bytes of their connection, which are sent after the lock was let go.
 
+mod adopted;
 mod core;
 mod submissions;
 mod talk;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub scheduler: oxidask_scheduler::Settings,
     /// Whether workers are threads of this process.
     pub is_one_process: bool,
+    /// What tells the cluster from all others.
+    pub id: u128,
 }
 
 /// A scheduler, a node, and who talks to them.
@@ -100,6 +103,11 @@ impl Cluster {
         drop(core);
         dirty.flush();
         result
+    }
+
+    /// What tells the cluster from all others.
+    pub fn id(&self) -> u128 {
+        self.lock().id
     }
 
     /// A client comes. Returns its number.

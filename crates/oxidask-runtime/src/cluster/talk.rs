@@ -50,14 +50,14 @@ impl Core {
     }
 
     fn holders(&self, client: u64, task: ClientTask) -> Value {
-        let Some(task) = self.submissions.find(client, task) else { return json!([]) };
+        let Some(task) = self.find(client, task) else { return json!([]) };
         let holders: Vec<u32> = self.scheduler.holders_of(task).map(|holder| holder.0).collect();
         json!(holders)
     }
 
     /// Why a task is not done: the state of what it waits for, down to what does not wait itself.
     fn why(&self, client: u64, task: ClientTask) -> Value {
-        let Some(task) = self.submissions.find(client, task) else {
+        let Some(task) = self.find(client, task) else {
             return json!({ "state": "forgotten" });
         };
         let mut chain = Vec::new();

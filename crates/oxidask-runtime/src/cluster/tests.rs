@@ -47,8 +47,20 @@ impl Scene {
     fn new() -> Self {
         let cluster = Cluster::new(Settings::default());
         let heard = Arc::<Notes<ToClient>>::default();
-        let client = cluster.client_joined(Arc::clone(&heard) as _);
-        Self { cluster, client, heard }
+        let mut scene = Self { cluster, client: 0, heard };
+        scene.client = scene.join(&scene.heard);
+        scene
+    }
+
+    /// One more client.
+    fn join(&self, heard: &Arc<Notes<ToClient>>) -> u64 {
+        let number = self.cluster.client_joined(Arc::clone(heard) as _);
+        let greeting = heard.take();
+        let [ToClient::Welcome { client, .. }] = greeting.as_slice() else {
+            panic!("{greeting:?}")
+        };
+        assert_eq!(*client, number);
+        number
     }
 
     fn worker(&self) -> (WorkerId, Arc<Notes<ToWorker>>) {
@@ -191,7 +203,9 @@ fn a_cancelled_task_and_what_needs_it_are_told_as_cancelled() {
     let scene = Scene::new();
     let (_, notes) = scene.worker();
     scene.submit(graph(0, &[&[], &[0]], &[]));
-    scene.cluster.hear_client(scene.client, FromClient::Cancel { tasks: vec![0] });
+    scene
+        .cluster
+        .hear_client(scene.client, FromClient::Cancel { tasks: vec![0], reason: String::new() });
     let problems = problems(&scene.heard.take());
     assert!(problems.iter().all(|problem| matches!(problem, Problem::Cancelled { .. })));
     assert_eq!(problems.len(), 2);
@@ -203,7 +217,7 @@ fn a_client_never_sees_the_tasks_of_another() {
     let scene = Scene::new();
     let (worker, notes) = scene.worker();
     let other = Arc::<Notes<ToClient>>::default();
-    let second = scene.cluster.client_joined(Arc::clone(&other) as _);
+    let second = scene.join(&other);
     scene.submit(graph(0, &[&[]], &[]));
     scene.cluster.hear_client(second, FromClient::Submit(Box::new(graph(0, &[&[]], &[]))));
     for (text, heard) in [("1", &scene.heard), ("2", &other)] {
@@ -213,4 +227,30 @@ fn a_client_never_sees_the_tasks_of_another() {
         let [ToClient::Finished { tasks }] = heard.as_slice() else { panic!("{heard:?}") };
         assert_eq!(tasks[0].1.as_deref(), Some(text.as_bytes()));
     }
+}
+
+#[test]
+fn a_client_that_adopts_a_task_hears_of_its_end_and_keeps_its_result() {
+    let scene = Scene::new();
+    let (worker, notes) = scene.worker();
+    let other = Arc::<Notes<ToClient>>::default();
+    let second = scene.join(&other);
+    scene.submit(graph(0, &[&[]], &[]));
+    let adopt = |task| FromClient::Adopt { task, client: scene.client, theirs: 0 };
+    scene.cluster.hear_client(second, adopt(5));
+    let (task, attempt, _) = runs(&notes.take())[0];
+    scene.returns(worker, (task, attempt), "1");
+    let is_told = |number: u64| {
+        let heard = other.take();
+        let [ToClient::Finished { tasks }] = heard.as_slice() else { panic!("{heard:?}") };
+        tasks.as_slice() == [(number, Some(Bytes::from_static(b"1")))]
+    };
+    assert!(is_told(5));
+    // Also one that comes late, after the client that made it has let go.
+    scene.cluster.hear_client(scene.client, FromClient::Release { tasks: vec![0] });
+    scene.cluster.hear_client(second, FromClient::Submit(Box::new(graph(6, &[&[1]], &[5]))));
+    assert_eq!(runs(&notes.take())[0].2, 1, "its result is an input");
+    scene.cluster.hear_client(second, FromClient::Release { tasks: vec![5, 6] });
+    scene.cluster.hear_client(second, adopt(9));
+    assert!(matches!(problems(&other.take()).as_slice(), [Problem::Lost { .. }]));
 }

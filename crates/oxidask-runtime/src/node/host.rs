@@ -327,7 +327,9 @@ impl Host {
                 }
             }
             self.bury(&mut connections);
-            for _ in 0..std::mem::take(&mut self.lock().to_replace) {
+            // In a statement of its own: who replaces takes the lock, too.
+            let to_replace = std::mem::take(&mut self.lock().to_replace);
+            for _ in 0..to_replace {
                 self.replace();
             }
             if ticked.elapsed() > TICK {

@@ -85,7 +85,7 @@ impl WorkerProcess {
         let running = Arc::new(slots.descriptor().try_clone_to_owned()?);
         let mouth =
             Arc::new(RemoteMouth { sender: Sender::new(socket), unpinned: Mutex::default() });
-        let (inbox, arenas) = (Arc::<Inbox>::default(), Arc::<Arenas>::default());
+        let (inbox, arenas) = (Arc::new(Inbox::new(threads as usize)), Arc::<Arenas>::default());
         let process = Self {
             inbox: Arc::clone(&inbox),
             mouth: Arc::clone(&mouth),

@@ -4,7 +4,7 @@
 //! tasks by [`Inbox::next_run`] and the rest by [`Inbox::next_chore`], and answers go out through a
 //! [`Mouth`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -79,11 +79,25 @@ struct Inner {
     /// Shared parts that no call needs any more, for whoever keeps what was made of them.
     unshared: Vec<ContentHash>,
     is_closed: bool,
-    /// Threads that wait for a task, and those of them that were woken for one.
+    /// How many tasks may run at once.
+    slots: usize,
+    /// Tasks that run: those that wait for others do not count.
+    running: usize,
+    /// Tasks whose wait for others is over and that have no slot yet.
+    returning: usize,
+    /// Tasks that wait for others.
+    lent: usize,
+    /// Those of them that wait for others of the cluster: how many of each urgency.
+    lenders: BTreeMap<i64, usize>,
+    /// When one began to wait last.
+    lent_at: Option<Instant>,
+    /// When something happened last after which a task may go on that waits for others.
+    stirred_at: Option<Instant>,
+    /// Threads for tasks.
+    threads: usize,
+    /// Those of them that wait for a task, and those of these that were woken for one.
     idle: usize,
     woken: usize,
-    /// Threads that run tasks.
-    active: usize,
     /// What tasks lasted lately, in nanoseconds.
     mean_ns: Option<u64>,
 }
@@ -91,15 +105,71 @@ struct Inner {
 /// Waking a thread and handing it the interpreter costs about as much as tasks of this length.
 const WORTH_A_THREAD_NS: u64 = 30_000;
 
+/// So long others may not have the slot of a task that waits, if it may go on in a moment.
+const HESITATION: Duration = Duration::from_millis(2);
+
 impl Inner {
+    fn has_free_slot(&self) -> bool {
+        self.running + self.returning < self.slots
+    }
+
+    /// How long the most urgent task is to be held back, because one that waits will probably go on
+    /// before: it has just begun to wait, or what it waits for may have just ended. Without this,
+    /// tasks beside it would begin, and wait for others in their turn.
+    fn hesitation(&self) -> Duration {
+        let (Some((&deepest, _)), Some(first)) = (self.lenders.last_key_value(), self.runs.front())
+        else {
+            return Duration::ZERO;
+        };
+        let since = self.stirred_at.map_or(HESITATION, |at| at.elapsed());
+        if first.urgency > deepest { Duration::ZERO } else { HESITATION.saturating_sub(since) }
+    }
+
+    fn lend(&mut self, urgency: Option<i64>) {
+        self.lent += 1;
+        let now = Instant::now();
+        self.lent_at = Some(now);
+        if let Some(urgency) = urgency {
+            *self.lenders.entry(urgency).or_default() += 1;
+            self.stirred_at = Some(now);
+        }
+    }
+
+    fn end_lending(&mut self, urgency: Option<i64>) {
+        self.lent -= 1;
+        if let Some(urgency) = urgency
+            && let Some(count) = self.lenders.get_mut(&urgency)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.lenders.remove(&urgency);
+            }
+        }
+    }
+
     /// Whether another thread should take part: not where tasks are so short that one thread that
     /// holds the interpreter does them faster alone.
     fn is_worth_waking(&self) -> bool {
+        let awake = (self.threads + self.woken).saturating_sub(self.idle + self.lent);
         self.idle > self.woken
-            && (self.active + self.woken == 0
-                || self.mean_ns.is_none_or(|mean| mean > WORTH_A_THREAD_NS))
+            && self.has_free_slot()
+            && (awake == 0 || self.mean_ns.is_none_or(|mean| mean > WORTH_A_THREAD_NS))
     }
 }
+
+/// What a task that waits for others is to do meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meanwhile {
+    /// There are threads that can use its slot.
+    Rest,
+    /// A thread is to be started that uses its slot.
+    StartThread,
+    /// There are as many threads as there may be: the waiting thread runs other tasks itself.
+    Help,
+}
+
+/// Threads of a worker beyond its slots, for the slots of tasks that wait.
+pub const MOST_SPARE_THREADS: usize = 64;
 
 /// What a worker was told and has not done.
 #[derive(Debug, Default)]
@@ -109,11 +179,20 @@ pub struct Inbox {
     ready: Condvar,
     /// Notified when a chore comes.
     chore: Condvar,
+    /// Notified when a slot is free that a task waits for.
+    slot: Condvar,
     /// Tasks that wait.
     waiting: AtomicUsize,
 }
 
 impl Inbox {
+    /// That of a worker that runs so many tasks at once, each in a thread of its own.
+    pub fn new(slots: usize) -> Self {
+        let inbox = Self::default();
+        inbox.lock().slots = slots;
+        inbox
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("nothing panics while the lock is held")
     }
@@ -125,7 +204,7 @@ impl Inbox {
             ToWorker::Run(run) => {
                 // Behind all that are as urgent; nearly always that is the end.
                 let before =
-                    inner.runs.iter().rev().take_while(|other| other.priority < run.priority);
+                    inner.runs.iter().rev().take_while(|other| other.urgency < run.urgency);
                 let place = inner.runs.len() - before.count();
                 inner.runs.insert(place, run);
                 self.waiting.store(inner.runs.len(), Ordering::SeqCst);
@@ -217,8 +296,12 @@ impl Inbox {
         if inner.is_closed {
             return Taken::Closed;
         }
+        if !inner.has_free_slot() || !inner.hesitation().is_zero() {
+            return Taken::Nothing;
+        }
         match inner.runs.pop_front() {
             Some(run) => {
+                inner.running += 1;
                 self.waiting.store(inner.runs.len(), Ordering::SeqCst);
                 Taken::Run(run)
             }
@@ -239,32 +322,49 @@ impl Inbox {
             if left.is_zero() {
                 return Taken::Nothing;
             }
+            let hesitation = inner.hesitation();
+            let left = if hesitation.is_zero() { left } else { left.min(hesitation) };
             inner.idle += 1;
-            inner.active -= 1;
             inner = self
                 .ready
                 .wait_timeout(inner, left)
                 .expect("nothing panics while the lock is held")
                 .0;
             inner.idle -= 1;
-            inner.active += 1;
             inner.woken = inner.woken.saturating_sub(1);
         }
     }
 
-    /// A thread that runs tasks comes (`true`) or goes.
-    pub fn count_thread(&self, comes: bool) {
-        let mut inner = self.lock();
-        if comes {
-            inner.active += 1;
-        } else {
-            inner.active -= 1;
-        }
+    /// A thread for tasks begins.
+    pub fn thread_begins(&self) {
+        self.lock().threads += 1;
     }
 
-    /// A task lasted so long; wakes another thread if that is worth it.
-    pub fn task_lasted(&self, nanoseconds: u64) {
+    /// A thread for tasks ends.
+    pub fn thread_ends(&self) {
+        self.lock().threads -= 1;
+    }
+
+    /// Whether a thread that has nothing to do is one too many: it was started for the slot of a
+    /// task that waits no longer, and no task has waited for so long. It counts as ended then.
+    pub fn may_leave(&self, idle: Duration) -> bool {
         let mut inner = self.lock();
+        let may = inner.threads > inner.slots + inner.lent
+            && inner.lent_at.is_none_or(|at| at.elapsed() >= idle);
+        inner.threads -= usize::from(may);
+        may
+    }
+
+    /// A task that was taken has ended after so long; wakes another thread if that is worth it.
+    pub fn task_ended(&self, urgency: i64, nanoseconds: u64) {
+        let mut inner = self.lock();
+        if inner.lenders.first_key_value().is_some_and(|(&lender, _)| urgency > lender) {
+            inner.stirred_at = Some(Instant::now());
+        }
+        inner.running -= 1;
+        if inner.returning > 0 {
+            self.slot.notify_all();
+        }
         let mean = inner.mean_ns.unwrap_or(nanoseconds);
         inner.mean_ns = Some(mean - mean / 8 + nanoseconds / 8);
         if !inner.runs.is_empty() && inner.is_worth_waking() {
@@ -272,12 +372,62 @@ impl Inbox {
         }
     }
 
+    // ---- Slots of tasks that wait for others ----
+
+    /// A running task waits from now on, and others get its slot. Its urgency is told if it is for
+    /// other tasks that it waits.
+    pub fn lend_slot(&self, urgency: Option<i64>) -> Meanwhile {
+        let mut inner = self.lock();
+        inner.running -= 1;
+        inner.lend(urgency);
+        if inner.returning > 0 {
+            self.slot.notify_all();
+        }
+        if !inner.runs.is_empty() && inner.is_worth_waking() {
+            self.wake(&mut inner);
+        }
+        if inner.threads >= inner.slots + inner.lent {
+            Meanwhile::Rest
+        } else if inner.threads < inner.slots + MOST_SPARE_THREADS {
+            Meanwhile::StartThread
+        } else {
+            Meanwhile::Help
+        }
+    }
+
+    /// The task's wait is over; it goes on when there is a slot.
+    pub fn want_slot_back(&self, urgency: Option<i64>) {
+        let mut inner = self.lock();
+        inner.end_lending(urgency);
+        inner.returning += 1;
+    }
+
+    /// Waits, at most so long, for a slot for a task that wants one back; with `forced` it takes
+    /// one that is not there. Says whether it has one.
+    pub fn take_slot_back(&self, at_most: Duration, forced: bool) -> bool {
+        let (mut inner, _) = self
+            .slot
+            .wait_timeout_while(self.lock(), at_most, |inner| inner.running >= inner.slots)
+            .expect("nothing panics while the lock is held");
+        if inner.running >= inner.slots && !forced {
+            return false;
+        }
+        inner.returning -= 1;
+        inner.running += 1;
+        true
+    }
+
+    /// A task ends that has lent its slot for good.
+    pub fn lender_ended(&self) {
+        self.lock().end_lending(None);
+    }
+
     /// Wakes another thread if a task has waited too long: the one that runs is not as short as
     /// others were. To be called every few milliseconds.
     pub fn wake_if_stuck(&self, seen: &mut Option<(TaskId, Attempt)>) {
         let mut inner = self.lock();
         let first = inner.runs.front().map(|run| (run.task, run.attempt));
-        if first.is_some() && first == *seen && inner.idle > inner.woken {
+        if first.is_some() && first == *seen && inner.idle > inner.woken && inner.has_free_slot() {
             self.wake(&mut inner);
         }
         *seen = first;
@@ -333,7 +483,7 @@ mod tests {
         ToWorker::Run(Run {
             task: TaskId(task),
             attempt: Attempt(0),
-            priority: 0,
+            urgency: 0,
             call: Bytes::new(),
             objects: Objects::default(),
             inputs: Vec::new(),
@@ -349,7 +499,7 @@ mod tests {
 
     #[test]
     fn tasks_come_out_in_the_order_in_which_they_were_given() {
-        let inbox = Inbox::default();
+        let inbox = Inbox::new(8);
         for task in 0..3 {
             assert!(inbox.deliver(run(task)).is_none());
         }
@@ -358,11 +508,11 @@ mod tests {
     }
 
     #[test]
-    fn a_task_of_larger_priority_overtakes_others_but_not_its_like() {
-        let inbox = Inbox::default();
-        for (task, priority) in [(0, 0), (1, 5), (2, 0), (3, 5), (4, -1)] {
+    fn a_more_urgent_task_overtakes_others_but_not_its_like() {
+        let inbox = Inbox::new(8);
+        for (task, urgency) in [(0, 0), (1, 5), (2, 0), (3, 5), (4, -1)] {
             let ToWorker::Run(mut run) = run(task) else { unreachable!("`run` makes a task") };
-            run.priority = priority;
+            run.urgency = urgency;
             inbox.deliver(ToWorker::Run(run));
         }
         let order: Vec<u32> = std::iter::from_fn(|| taken(&inbox)).collect();
@@ -371,7 +521,7 @@ mod tests {
 
     #[test]
     fn a_task_is_given_back_only_if_it_has_not_started() {
-        let inbox = Inbox::default();
+        let inbox = Inbox::new(8);
         inbox.deliver(run(0));
         inbox.deliver(run(1));
         assert_eq!(taken(&inbox), Some(0));
@@ -388,11 +538,101 @@ mod tests {
 
     #[test]
     fn a_running_task_that_is_cancelled_becomes_a_chore() {
-        let inbox = Inbox::default();
+        let inbox = Inbox::new(8);
         inbox.deliver(run(0));
         assert_eq!(taken(&inbox), Some(0));
         let (task, attempt) = (TaskId(0), Attempt(0));
         assert!(inbox.deliver(ToWorker::Cancel { task, attempt }).is_none());
         assert!(matches!(inbox.try_next_chore(), Some(Chore::Interrupt { task: TaskId(0), .. })));
+    }
+
+    #[test]
+    fn no_more_tasks_are_taken_than_there_are_slots() {
+        let inbox = Inbox::new(1);
+        inbox.deliver(run(0));
+        inbox.deliver(run(1));
+        assert_eq!([taken(&inbox), taken(&inbox)], [Some(0), None]);
+        inbox.task_ended(0, 1);
+        assert_eq!(taken(&inbox), Some(1));
+    }
+
+    #[test]
+    fn a_task_that_waits_lends_its_slot_and_gets_it_back_before_others_start() {
+        let inbox = Inbox::new(1);
+        inbox.thread_begins();
+        for task in 0..3 {
+            inbox.deliver(run(task));
+        }
+        assert_eq!(taken(&inbox), Some(0));
+        assert_eq!(inbox.lend_slot(None), Meanwhile::StartThread);
+        inbox.thread_begins();
+        assert_eq!([taken(&inbox), taken(&inbox)], [Some(1), None]);
+        inbox.want_slot_back(None);
+        assert!(!inbox.take_slot_back(Duration::ZERO, false));
+        inbox.task_ended(0, 1);
+        assert_eq!(taken(&inbox), None, "the slot is promised");
+        assert!(inbox.take_slot_back(Duration::ZERO, false));
+        assert!(inbox.may_leave(Duration::ZERO), "nobody waits any more");
+        inbox.task_ended(0, 1);
+        assert_eq!(taken(&inbox), Some(2));
+    }
+
+    #[test]
+    fn two_tasks_whose_wait_is_over_go_on_one_after_the_other() {
+        let inbox = Inbox::new(1);
+        inbox.deliver(run(0));
+        inbox.deliver(run(1));
+        assert_eq!(taken(&inbox), Some(0));
+        inbox.lend_slot(None);
+        assert_eq!(taken(&inbox), Some(1));
+        inbox.lend_slot(None);
+        inbox.want_slot_back(None);
+        inbox.want_slot_back(None);
+        assert!(inbox.take_slot_back(Duration::ZERO, false));
+        assert!(!inbox.take_slot_back(Duration::ZERO, false));
+        inbox.task_ended(0, 1);
+        assert!(inbox.take_slot_back(Duration::ZERO, false));
+    }
+
+    #[test]
+    fn the_number_of_spare_threads_is_limited() {
+        let inbox = Inbox::new(1);
+        inbox.thread_begins();
+        let mut started = 0;
+        for task in 0..MOST_SPARE_THREADS as u32 + 3 {
+            inbox.deliver(run(task));
+            assert_eq!(taken(&inbox), Some(task));
+            match inbox.lend_slot(None) {
+                Meanwhile::StartThread => {
+                    inbox.thread_begins();
+                    started += 1;
+                }
+                Meanwhile::Help => {}
+                Meanwhile::Rest => panic!("no thread rests"),
+            }
+        }
+        assert_eq!(started, MOST_SPARE_THREADS);
+    }
+
+    #[test]
+    fn children_of_a_waiting_task_start_at_once_and_others_hesitate() {
+        let inbox = Inbox::new(1);
+        for (task, urgency) in [(0, 0), (1, 0), (2, 1)] {
+            let ToWorker::Run(mut run) = run(task) else { unreachable!("`run` makes a task") };
+            run.urgency = urgency;
+            inbox.deliver(ToWorker::Run(run));
+            if task == 0 {
+                assert_eq!(taken(&inbox), Some(0));
+            }
+        }
+        inbox.lend_slot(Some(0));
+        assert_eq!(taken(&inbox), Some(2));
+        inbox.task_ended(1, 1);
+        assert_eq!(taken(&inbox), None, "the waiting task goes first");
+        // It does not come, so the other one gets the slot in the end.
+        let Taken::Run(run) = inbox.next_run(Duration::from_secs(10)) else {
+            panic!("nothing was taken")
+        };
+        assert_eq!(run.task, TaskId(1));
     }
 }

@@ -30,6 +30,14 @@ impl SchedulerState {
         }
     }
 
+    /// So many tasks of a worker wait for others, or are done with that.
+    pub(super) fn slots_lent(&mut self, worker: WorkerId, lent: u32) {
+        let Some(entry) = self.workers.get_mut(worker) else { return };
+        entry.set_lent(lent);
+        self.workers.load_changed(worker);
+        self.open_workers.push(worker);
+    }
+
     /// A worker is gone; one of the suspects may have killed it.
     pub(super) fn worker_lost(
         &mut self,

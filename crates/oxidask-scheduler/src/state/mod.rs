@@ -65,7 +65,7 @@ pub struct SchedulerState {
     /// Submissions so far.
     sequence: u64,
     /// Tasks without inputs that wait for a slot anywhere.
-    pub(crate) common_queue: BTreeMap<(u32, u64), CommonQueue>,
+    pub(crate) common_queue: BTreeMap<(u64, u64), CommonQueue>,
     /// Tasks that no living worker may run, since when.
     pub(crate) no_worker: BTreeMap<TaskId, Duration>,
     /// Holders beside the first, for results that have several.
@@ -168,10 +168,12 @@ impl SchedulerState {
             Event::WorkerJoined { worker, host, threads, window } => {
                 self.worker_joined(worker, host, threads, window, outbox);
             }
+            Event::SlotsLent { worker, lent } => self.slots_lent(worker, lent),
             Event::WorkerLost { worker, crashed, running } => {
                 let suspects = if crashed { running } else { Vec::new() };
                 self.worker_lost(worker, &suspects, outbox);
             }
+            Event::TaskWanted { task } => self.want(task, outbox),
             Event::TasksReleased { tasks } => self.tasks_released(&tasks, outbox),
             Event::TasksCancelled { tasks } => self.tasks_cancelled(&tasks, outbox),
             Event::TasksRetried { tasks } => self.tasks_retried(&tasks, outbox),
@@ -232,6 +234,20 @@ impl SchedulerState {
     pub fn worker_of(&self, task: TaskId) -> Option<WorkerId> {
         let worker = self.tasks.worker[task.index()];
         (worker != NOWHERE).then_some(worker)
+    }
+
+    /// Whether a client wants the task's result.
+    pub fn is_wanted(&self, task: TaskId) -> bool {
+        self.tasks.has(task, flag::WANTED)
+    }
+
+    /// How the task has ended, if it has, as clients are told.
+    pub fn outcome_of(&self, task: TaskId) -> Option<Outcome> {
+        match self.tasks.state(task) {
+            TaskState::Memory => Some(Outcome::Finished),
+            TaskState::Erred => self.errors.get(&task).map(|blame| blame.outcome()),
+            _ => None,
+        }
     }
 
     /// The workers that hold the task's result, as far as is known; none unless it is in memory.

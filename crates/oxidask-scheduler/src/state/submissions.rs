@@ -85,7 +85,7 @@ impl SchedulerState {
     }
 
     /// A client wants the result of a task that is known.
-    fn want(&mut self, task: TaskId, outbox: &mut Outbox) {
+    pub(super) fn want(&mut self, task: TaskId, outbox: &mut Outbox) {
         if self.tasks.has(task, flag::WANTED) {
             return;
         }

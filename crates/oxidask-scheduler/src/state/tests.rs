@@ -684,3 +684,38 @@ fn an_id_that_has_had_two_billion_attempts_is_retired() {
     assert_eq!(state.place_for(1), TaskId(1));
     assert_eq!(state.validate_at_rest(), Ok(()));
 }
+
+// ---- Slots that are lent ----
+
+#[test]
+fn a_lent_slot_is_given_to_the_next_task_until_it_is_taken_back() {
+    let lent = |lent| Event::SlotsLent { worker: ALICE, lent };
+    let begin = || vec![joined(ALICE), submitted(&[&[], &[], &[]], &[0, 1, 2]), lent(1)];
+    assert_eq!(actions_after(begin()), [run(ALICE, 1, 0)]);
+    let mut events = begin();
+    events.extend([lent(0), finished(ALICE, 1, 0)]);
+    let (state, actions) = state_and_actions_after(events);
+    assert_eq!(actions, [report(1, Outcome::Finished)], "the first one has its slot again");
+    assert_eq!(state.state_of(TaskId(2)), TaskState::Queued);
+}
+
+#[test]
+fn a_result_that_was_released_but_is_known_can_be_wanted_again() {
+    let begin = || {
+        vec![
+            joined(ALICE),
+            submitted(&[&[], &[0]], &[0, 1]),
+            finished(ALICE, 0, 0),
+            finished(ALICE, 1, 0),
+            released(&[0]),
+        ]
+    };
+    assert_eq!(actions_after(begin()), [drop(ALICE, 0, 0)]);
+    let mut events = begin();
+    events.push(Event::TaskWanted { task: TaskId(0) });
+    let (state, actions) = state_and_actions_after(events);
+    assert!(state.is_wanted(TaskId(0)));
+    assert_eq!(actions, [run(ALICE, 0, 1)]);
+    assert_eq!(state.outcome_of(TaskId(1)), Some(Outcome::Finished));
+    assert_eq!(state.outcome_of(TaskId(0)), None);
+}

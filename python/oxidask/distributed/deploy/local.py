@@ -5,15 +5,20 @@ from __future__ import annotations
 import atexit
 import os
 import random
+import secrets
 import shutil
 import tempfile
 import threading
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oxidask import _core, _zygote
 from oxidask._core import Session
+from oxidask.distributed import _default, _nested
 from oxidask.distributed._problems import ClusterClosedError
+
+if TYPE_CHECKING:
+    from oxidask.distributed.client import Client
 
 _alive: weakref.WeakSet[LocalCluster] = weakref.WeakSet()
 
@@ -90,13 +95,15 @@ class LocalCluster:
         self._threads: list[threading.Thread] = []
         self._folder: str | None = None
         self._cluster: _core.ThreadCluster | _core.ProcessCluster | None = None
+        self._executors: list[_core.Executor] = []
+        self._task_client: Client | None = None
         try:
             if processes:
                 self._start_processes(n_workers, threads)
             else:
-                self._cluster = cluster = _core.ThreadCluster()
-                for _ in range(n_workers):
-                    self._start_worker(cluster, threads)
+                self._cluster = cluster = _core.ThreadCluster(secrets.randbits(128))
+                for number in range(n_workers):
+                    self._start_worker(cluster, threads, number)
         except BaseException:
             self.close()
             raise
@@ -109,6 +116,7 @@ class LocalCluster:
         self.scheduler_address = f"unix://{self._folder}/scheduler.sock"
         cores = _core.cpu_count()
         self._cluster = cluster = _core.ProcessCluster(
+            secrets.randbits(128),
             self._folder,
             n_workers,
             threads,
@@ -122,8 +130,11 @@ class LocalCluster:
                 "start fewer with n_workers=, or use processes=False"
             )
 
-    def _start_worker(self, cluster: _core.ThreadCluster, threads: int) -> None:
+    def _start_worker(self, cluster: _core.ThreadCluster, threads: int, number: int) -> None:
         executor = cluster.add_worker(threads, None)
+        worker = _nested.Worker(str(number), self.scheduler_address, threads)
+        _nested.worker_added(executor, worker, self)
+        self._executors.append(executor)
         for number in range(threads):
             self._start_thread(executor.serve, f"oxidask-worker-{number}")
         self._start_thread(executor.serve_chores, "oxidask-service")
@@ -138,11 +149,26 @@ class LocalCluster:
             raise ClusterClosedError("this cluster was closed; make a new one: LocalCluster()")
         return Session.near(self._cluster)
 
+    def _client_for_tasks(self) -> Client:
+        """Return the client for what tasks of threads of this process submit."""
+        from oxidask.distributed import client
+
+        current = _default.current()
+        if current is not None and current.cluster is self and current.status == "running":
+            return current
+        if self._task_client is None:
+            self._task_client = client.Client(self, set_as_default=False)
+        return self._task_client
+
     def close(self, timeout: Any = None) -> None:
         """End the cluster; tasks that run go on to their end, unseen."""
         if self.status == "closed":
             return
         self.status = "closed"
+        for executor in self._executors:
+            _nested.worker_removed(executor)
+        if self._task_client is not None:
+            self._task_client.close()
         if isinstance(self._cluster, _core.ProcessCluster):
             self._cluster.close(1.0)
         elif self._cluster is not None:
