@@ -7,7 +7,6 @@ import sys
 import threading
 
 from oxidask import _core
-from oxidask.distributed import _nested
 
 _is_worker = False
 
@@ -31,6 +30,9 @@ def main(socket: str, number: int, threads: int) -> None:
     """
     global _is_worker
     _is_worker = True
+    # Here, because everybody imports this module to know whether it is a worker.
+    from oxidask.distributed import _nested
+
     executor = _core.worker_process(socket, number, threads)
     address = "unix://" + os.path.join(os.path.dirname(socket), "scheduler.sock")
     _nested.worker_added(executor, _nested.Worker(str(number - 1), address, threads))
