@@ -1,5 +1,6 @@
 """The configuration: one test or more for each public name."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -92,6 +93,40 @@ def test_set_restores_exactly_when_it_is_left():
 def test_set_restores_after_an_error_too():
     with pytest.raises(ZeroDivisionError), config.set({"scheduler": "x"}):
         raise ZeroDivisionError
+    assert config.get("scheduler") is None
+
+
+@pytest.mark.parametrize("key", ["workers", "new.workers", "new.deep.workers", "array.new.workers"])
+@pytest.mark.parametrize("end", list(itertools.permutations(range(3))))
+def test_blocks_of_several_threads_may_end_in_any_order(key, end):
+    before = json.dumps(config.config)
+    blocks = [config.set({key: number}) for number in range(3)]
+    # Threads need not enter their blocks in the order in which they made them.
+    for block in reversed(blocks):
+        block.__enter__()
+    running = [0, 1, 2]
+    for number in end:
+        assert config.get(key) == running[-1]
+        blocks[number].__exit__(None, None, None)
+        running.remove(number)
+    assert json.dumps(config.config) == before
+
+
+def test_blocks_that_change_other_settings_leave_each_other_alone():
+    before = json.dumps(config.config)
+    one, two = config.set({"new.one": 1}), config.set({"new.two": 2})
+    one.__enter__()
+    two.__enter__()
+    one.__exit__(None, None, None)
+    assert config.get("new") == {"two": 2}
+    two.__exit__(None, None, None)
+    assert json.dumps(config.config) == before
+
+
+def test_what_is_set_within_a_block_ends_with_it():
+    with config.set({"scheduler": "x"}):
+        config.set({"scheduler": "y"})
+        assert config.get("scheduler") == "y"
     assert config.get("scheduler") is None
 
 

@@ -23,6 +23,7 @@ import os
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 
 # Type checkers take this for true. The import of `typing` is half the time of this module's.
@@ -269,7 +270,8 @@ class set:
     config : dict, optional
         What to change; by default the settings in force.
     lock : lock, optional
-        Held while writing. The settings are shared by all threads, also within ``with``.
+        Held while writing. The settings are shared by all threads, also within ``with``; when all
+        blocks are left, in whatever order, the settings are as before.
     **kwargs : Any
         New values too, with a double underscore for the dot.
 
@@ -304,11 +306,12 @@ class set:
         self._lock = lock
         # What to put back: the dictionary, the key in it, and whether and what it held.
         self._before: list[tuple[MutableMapping[str, Any], str, bool, Any]] = []
-        with lock:
+        with lock, _writing:
             for key, value in (arg or {}).items():
                 self._assign(check_deprecations(key), value)
             for key, value in kwargs.items():
                 self._assign(check_deprecations(key.replace("__", ".")), value)
+            _changes.append(weakref.ref(self, _changes.remove))
 
     def __enter__(self) -> dict[str, Any]:
         return self.config
@@ -319,13 +322,31 @@ class set:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with self._lock:
+        with self._lock, _writing:
+            living = [one for ref in list(_changes) if (one := ref()) is not None]
+            later = living[living.index(self) + 1 :]
             while self._before:
-                place, name, was_there, value = self._before.pop()
-                if was_there:
-                    place[name] = value
-                else:
-                    place.pop(name, None)
+                before = self._before.pop()
+                if not any(one._inherits(*before) for one in later):
+                    _put_back(*before)
+
+    def _inherits(
+        self, place: MutableMapping[str, Any], name: str, was_there: bool, value: Any
+    ) -> bool:
+        """Take over what an earlier block that ends now would put back; False if it is not ours.
+
+        Blocks of several threads end in any order. Where this one has changed the same setting, its
+        value stays in force, and it puts back what was there before both.
+        """
+        inside = place.get(name)
+        for number, (own_place, own_name, _, _) in enumerate(self._before):
+            if own_place is place and own_name == name:
+                self._before[number] = (place, name, was_there, value)
+                return True
+            if own_place is inside and inside is not None:
+                self._before.insert(0, (place, name, was_there, value))
+                return True
+        return False
 
     def _assign(self, key: str, value: Any) -> None:
         *parents, last = key.split(".")
@@ -340,6 +361,17 @@ class set:
     def _put(self, place: MutableMapping[str, Any], name: str, value: Any) -> None:
         self._before.append((place, name, name in place, place.get(name)))
         place[name] = value
+
+
+#: The `set`s that may still put something back, in the order in which they were made.
+_changes: list[weakref.ref[set]] = []
+
+
+def _put_back(place: MutableMapping[str, Any], name: str, was_there: bool, value: Any) -> None:
+    if was_there:
+        place[name] = value
+    else:
+        place.pop(name, None)
 
 
 def _copy_of_mappings(value: Any) -> Any:
