@@ -391,6 +391,37 @@ def test_an_error_in_the_thread_of_an_executor_comes_out(executor):
     assert delayed(inc)(1).compute(pool=executor) == 2
 
 
+@pytest.mark.parametrize("busy", [1, 2])
+def test_threads_that_an_executor_takes_back_are_replaced_by_the_caller(busy):
+    release, computing = threading.Event(), threading.Event()
+    executor = concurrent.futures.ThreadPoolExecutor(2)
+    for _ in range(busy):
+        executor.submit(release.wait, 60)
+    meeting = threading.Barrier(3 - busy, timeout=60)
+    names = []
+
+    def work():
+        computing.set()
+        meeting.wait()
+        names.append(thread_name())
+
+    def take_back():
+        # With one thread of two lent, the other loan is still in the queue.
+        assert busy == 2 or computing.wait(60)
+        while executor._work_queue.empty():
+            pass
+        executor.shutdown(wait=False, cancel_futures=True)
+
+    taker = threading.Thread(target=take_back)
+    taker.start()
+    compute(*[delayed(work)() for _ in range(3 - busy)], scheduler=executor)
+    assert thread_name() in names
+    assert len(set(names)) == 3 - busy
+    release.set()
+    taker.join()
+    executor.shutdown()
+
+
 def test_a_pool_of_processes_is_refused():
     with (
         concurrent.futures.ProcessPoolExecutor(1) as executor,

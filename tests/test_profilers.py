@@ -67,7 +67,7 @@ def test_each_task_is_recorded_with_its_time_and_thread(scheduler):
 
 
 def test_tasks_of_two_threads_at_once_have_two_workers():
-    meeting = threading.Barrier(2)
+    meeting = threading.Barrier(2, timeout=60)
     with Profiler() as profiler:
         compute(*[delayed(meeting.wait)() for _ in range(2)], num_workers=2)
     one, other = profiler.results
@@ -77,7 +77,7 @@ def test_tasks_of_two_threads_at_once_have_two_workers():
 
 
 def test_lent_threads_are_told_apart():
-    meeting = threading.Barrier(2)
+    meeting = threading.Barrier(2, timeout=60)
     with Profiler() as profiler, ThreadPoolExecutor(2) as pool:
         compute(*[delayed(meeting.wait)() for _ in range(2)], scheduler=pool)
     assert len({one.worker_id for one in profiler.results}) == 2

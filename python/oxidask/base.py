@@ -631,16 +631,17 @@ def _threads_and_way(
         submit = getattr(pool, "submit", None) or pool.apply_async
 
         def run_in_pool(computation: Computation) -> list[Any]:
+            loans: list[Any] = []
             for number in range(threads):
                 try:
-                    submit(computation.lend_thread)
+                    loans.append(submit(computation.lend_thread))
                 except RuntimeError:
                     # A pool that gives no more threads leaves the work to those that it gave; one
                     # that gives none at all is an error.
                     if number == 0:
                         raise
                     break
-            return computation.run_in_lent_threads()
+            return computation.run_in_lent_threads(loans)
 
         return threads, run_in_pool
     threads = num_workers if num_workers is not None else _core.cpu_count()

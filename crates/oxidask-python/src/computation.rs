@@ -189,7 +189,7 @@ impl Computation {
             // The thread lends itself, so that nested computations cannot starve each other.
             self.help(py, true)
         } else {
-            self.wait(py)
+            self.wait(py, &[])
         };
         drop(pool.remove(&self.run));
         self.results(py, outcome)
@@ -204,13 +204,19 @@ impl Computation {
 
     /// Takes part in running, until the computation is over; for threads of a user's own pool.
     fn lend_thread(&self, py: Python<'_>) {
+        // A thread that is told to leave early is missed by the client, which then takes its place.
         drop(self.help(py, false));
     }
 
-    /// Waits for threads that were lent by a user's own pool, and gives the results.
-    fn run_in_lent_threads(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+    /// Waits for threads that were lent by a user's own pool, and gives the results. `loans` are the
+    /// pool's answers when it was asked to call `lend_thread`.
+    fn run_in_lent_threads(
+        &self,
+        py: Python<'_>,
+        loans: Vec<Py<PyAny>>,
+    ) -> PyResult<Vec<Py<PyAny>>> {
         self.call_back_here();
-        let outcome = if is_nested() { self.help(py, true) } else { self.wait(py) };
+        let outcome = if is_nested() { self.help(py, true) } else { self.wait(py, &loans) };
         self.results(py, outcome)
     }
 
@@ -244,6 +250,22 @@ fn is_nested() -> bool {
     is_inside_task() || is_inside_callback()
 }
 
+/// Whether a pool is done with one of the calls that it was asked for: it has made it, or never will.
+fn is_one_over(py: Python<'_>, loans: &[Py<PyAny>]) -> PyResult<bool> {
+    for loan in loans {
+        // Futures have the one method, results of `multiprocessing.pool.ThreadPool` the other.
+        for name in [intern!(py, "done"), intern!(py, "ready")] {
+            if let Some(is_over) = loan.bind(py).getattr_opt(name)? {
+                if is_over.call0()?.is_truthy()? {
+                    return Ok(true);
+                }
+                break;
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// Orders a graph and hands it to a scheduler.
 fn start(
     graph: PythonGraph,
@@ -274,8 +296,9 @@ impl Computation {
         })
     }
 
-    /// Waits for the threads; Ctrl-C ends the wait within a few ticks.
-    fn wait(&self, py: Python<'_>) -> PyResult<RunState> {
+    /// Waits for the threads; Ctrl-C ends the wait within a few ticks. If a lent thread is missing
+    /// while tasks wait, the calling thread takes its place.
+    fn wait(&self, py: Python<'_>, loans: &[Py<PyAny>]) -> PyResult<RunState> {
         let pool = pool();
         let mut tick = Tick::default();
         loop {
@@ -291,7 +314,7 @@ impl Computation {
                 return Ok(state);
             }
             py.check_signals()?;
-            if pool.is_stopping() {
+            if pool.is_stopping() || self.run.waiting() > 0 && is_one_over(py, loans)? {
                 return self.help(py, true);
             }
         }
