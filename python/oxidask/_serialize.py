@@ -43,11 +43,6 @@ def dump(value: Any) -> bytes:
     return _cloud(value, None) if _names_main(pickled) else pickled
 
 
-def dump_function(function: Any) -> bytes:
-    """Pickle a function or class; by value where no module gives it."""
-    return dump(function)
-
-
 def load(pickled: bytes) -> Any:
     """Read a pickle."""
     return pickle.loads(pickled)

@@ -2,20 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-use oxidask_protocol::{ContentHash, WorkerId};
+use oxidask_protocol::{ContentHash, Value, WorkerId};
 
-/// Parts that no call needs are kept in case that the next one does: so many, or so many bytes.
+/// Parts that no call needs are kept in case that the next one does: so many, or so many bytes. Not
+/// so those in shared memory: they are large.
 const IDLE_PARTS: usize = 1024;
 const IDLE_BYTES: usize = 64 << 20;
 
 #[derive(Debug)]
 struct Part {
-    body: Bytes,
+    body: Value,
     users: u32,
     /// When its last user went, if it has none.
     idle_since: u64,
     known_to: BTreeSet<WorkerId>,
+}
+
+/// Bytes of a part that the node itself has.
+fn nbytes(body: &Value) -> usize {
+    match body {
+        Value::Inline(bytes) => bytes.len(),
+        Value::Stored(_) | Value::Live => 0,
+    }
+}
+
+/// A part that is given up.
+#[derive(Debug)]
+pub(crate) struct GivenUp {
+    pub(crate) hash: ContentHash,
+    pub(crate) body: Value,
+    /// Workers that have it.
+    pub(crate) known_to: BTreeSet<WorkerId>,
 }
 
 /// All shared parts, with their users and the workers that have them.
@@ -28,8 +45,9 @@ pub(crate) struct SharedParts {
 }
 
 impl SharedParts {
-    /// Counts a user of a part.
-    pub(crate) fn add_user(&mut self, hash: ContentHash, body: &Bytes) {
+    /// Counts a user of a part; says whether it is a new one.
+    pub(crate) fn add_user(&mut self, hash: ContentHash, body: &Value) -> bool {
+        let is_new = !self.parts.contains_key(&hash);
         let part = self.parts.entry(hash).or_insert_with(|| Part {
             body: body.clone(),
             users: 0,
@@ -37,34 +55,44 @@ impl SharedParts {
             known_to: BTreeSet::new(),
         });
         if part.users == 0 && self.idle.remove(&part.idle_since).is_some() {
-            self.idle_bytes -= part.body.len();
+            self.idle_bytes -= nbytes(&part.body);
         }
         part.users += 1;
+        is_new
     }
 
-    /// A user has gone. Returns parts that are given up, with the workers that have them.
-    pub(crate) fn remove_user(&mut self, hash: ContentHash) -> Vec<(ContentHash, Vec<WorkerId>)> {
+    /// A user has gone. Returns parts that are given up.
+    pub(crate) fn remove_user(&mut self, hash: ContentHash) -> Vec<GivenUp> {
         let part = self.parts.get_mut(&hash).expect("a part that has users is kept");
         part.users -= 1;
         if part.users > 0 {
             return Vec::new();
         }
+        let mut given_up = Vec::new();
+        if matches!(part.body, Value::Stored(_)) {
+            given_up.push(self.give_up(hash));
+            return given_up;
+        }
         self.clock += 1;
         part.idle_since = self.clock;
-        self.idle_bytes += part.body.len();
+        self.idle_bytes += nbytes(&part.body);
         self.idle.insert(self.clock, hash);
-        let mut given_up = Vec::new();
         while self.idle.len() > IDLE_PARTS || self.idle_bytes > IDLE_BYTES {
             let Some((_, oldest)) = self.idle.pop_first() else { break };
-            let part = self.parts.remove(&oldest).expect("an idle part is a part");
-            self.idle_bytes -= part.body.len();
-            given_up.push((oldest, part.known_to.into_iter().collect()));
+            let part = self.give_up(oldest);
+            self.idle_bytes -= nbytes(&part.body);
+            given_up.push(part);
         }
         given_up
     }
 
+    fn give_up(&mut self, hash: ContentHash) -> GivenUp {
+        let part = self.parts.remove(&hash).expect("whoever calls has seen it");
+        GivenUp { hash, body: part.body, known_to: part.known_to }
+    }
+
     /// The body, if the worker does not have the part; it counts as sent from now on.
-    pub(crate) fn take_for(&mut self, hash: ContentHash, worker: WorkerId) -> Option<Bytes> {
+    pub(crate) fn take_for(&mut self, hash: ContentHash, worker: WorkerId) -> Option<Value> {
         let part = self.parts.get_mut(&hash)?;
         part.known_to.insert(worker).then(|| part.body.clone())
     }

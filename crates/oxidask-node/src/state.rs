@@ -7,7 +7,7 @@ use oxidask_protocol::{
     Attempt, ContentHash, Input, Objects, Run, Stored, TaskId, ToWorker, Value, WorkerId,
 };
 
-use crate::shared::SharedParts;
+use crate::shared::{GivenUp, SharedParts};
 use crate::store::{Freed, Store};
 
 /// Whoever may have views of shared memory.
@@ -175,18 +175,33 @@ impl NodeState {
     }
 
     /// Calls that will come share this part.
-    pub fn share(&mut self, hash: ContentHash, body: &Bytes) {
-        self.shared.add_user(hash, body);
+    pub fn share(&mut self, hash: ContentHash, body: &Value, outputs: &mut Vec<Output>) {
+        let is_new = self.shared.add_user(hash, body);
+        if let Value::Stored(stored) = body {
+            self.store.add(stored);
+            if !is_new {
+                // The same is there already: one copy is enough.
+                Self::freed(self.store.doom(stored), outputs);
+            }
+        }
     }
 
     /// The calls that shared this part are done with it.
     pub fn unshare(&mut self, hash: ContentHash, outputs: &mut Vec<Output>) {
-        for (hash, workers) in self.shared.remove_user(hash) {
-            for worker in workers {
+        for GivenUp { hash, body, known_to } in self.shared.remove_user(hash) {
+            for worker in known_to {
                 let message = ToWorker::Unshare { hashes: vec![hash] };
                 outputs.push(Output::Send { worker, message });
             }
+            if let Value::Stored(stored) = body {
+                Self::freed(self.store.doom(&stored), outputs);
+            }
         }
+    }
+
+    /// Whether a client may say that an object is there: whether the arena is its own.
+    pub fn is_of_client(&self, client: u64, stored: &Stored) -> bool {
+        self.store.owner_of(stored) == Some(Reader::Client(client))
     }
 
     /// A worker or client writes to an arena.
@@ -199,6 +214,7 @@ impl NodeState {
     /// Makes sure that a worker has a shared part.
     pub fn prepare(&mut self, worker: WorkerId, hash: ContentHash, outputs: &mut Vec<Output>) {
         if let Some(body) = self.shared.take_for(hash, worker) {
+            self.pin(&body, Reader::Worker(worker), outputs);
             outputs.push(Output::Send { worker, message: ToWorker::Shared { hash, body } });
         }
     }

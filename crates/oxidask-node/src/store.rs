@@ -44,6 +44,11 @@ impl Store {
         self.known.insert((owner, arena));
     }
 
+    /// Who writes to the arena of an object.
+    pub(crate) fn owner_of(&self, stored: &Stored) -> Option<Reader> {
+        self.owners.get(&stored.arena).copied().flatten()
+    }
+
     /// Bytes of all objects.
     pub(crate) fn nbytes(&self) -> u64 {
         self.nbytes

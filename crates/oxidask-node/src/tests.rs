@@ -217,14 +217,14 @@ fn a_task_that_waits_for_an_input_is_taken_back_without_asking_the_worker() {
 #[test]
 fn a_shared_part_is_sent_to_each_worker_once_and_kept_for_the_next_calls() {
     let mut scene = Scene::new();
-    let body = Bytes::from_static(b"code");
+    let body = inline("code");
     for _ in 0..3 {
-        scene.node.share(5, &body);
+        scene.node.share(5, &body, &mut scene.outputs);
         scene.node.prepare(ALICE, 5, &mut scene.outputs);
         scene.node.unshare(5, &mut scene.outputs);
     }
     assert_eq!(told(&mut scene.outputs), ["w1 shared 5"]);
-    scene.node.share(5, &body);
+    scene.node.share(5, &body, &mut scene.outputs);
     scene.node.prepare(BOB, 5, &mut scene.outputs);
     assert_eq!(told(&mut scene.outputs), ["w2 shared 5"]);
 }
@@ -233,12 +233,32 @@ fn a_shared_part_is_sent_to_each_worker_once_and_kept_for_the_next_calls() {
 fn idle_shared_parts_are_given_up_when_there_are_too_many() {
     let mut scene = Scene::new();
     for hash in 0..2000 {
-        scene.node.share(hash, &Bytes::from_static(b"code"));
+        scene.node.share(hash, &inline("code"), &mut scene.outputs);
         scene.node.prepare(ALICE, hash, &mut scene.outputs);
         scene.node.unshare(hash, &mut scene.outputs);
     }
     let given_up = told(&mut scene.outputs).iter().filter(|text| text.contains("unshare")).count();
     assert_eq!(given_up, 2000 - 1024);
+}
+
+#[test]
+fn a_large_shared_part_is_there_once_until_no_call_and_no_worker_needs_it() {
+    let mut scene = Scene::new();
+    scene.node.arena_added(9, Reader::Client(CLIENT));
+    scene.node.share(5, &stored(9, 0), &mut scene.outputs);
+    scene.node.prepare(ALICE, 5, &mut scene.outputs);
+    assert_eq!(told(&mut scene.outputs), ["arena 9 to Worker(w1)", "w1 shared 5"]);
+    // The next graph brings a copy of its own, which nobody needs.
+    scene.node.share(5, &stored(9, 100), &mut scene.outputs);
+    assert_eq!(told(&mut scene.outputs), ["client 7 free 100"]);
+    assert_eq!(scene.node.stored_nbytes(), 100);
+    scene.node.unshare(5, &mut scene.outputs);
+    assert!(told(&mut scene.outputs).is_empty());
+    scene.node.unshare(5, &mut scene.outputs);
+    assert_eq!(told(&mut scene.outputs), ["w1 unshare [5]"]);
+    scene.node.unpinned(Reader::Worker(ALICE), &[(9, 0)], &mut scene.outputs);
+    assert_eq!(told(&mut scene.outputs), ["client 7 free 0"]);
+    assert_eq!(scene.node.stored_nbytes(), 0);
 }
 
 #[test]

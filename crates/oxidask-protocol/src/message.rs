@@ -91,8 +91,8 @@ pub enum ToWorker {
     Shared {
         /// Its content.
         hash: ContentHash,
-        /// What an executor makes it from.
-        body: Bytes,
+        /// What an executor makes it from; never `Live`.
+        body: Value,
     },
     /// No call needs these any more.
     Unshare {
@@ -268,8 +268,12 @@ pub struct Graph {
     pub program_ends: Vec<u32>,
     /// The programs of all tasks.
     pub programs: Bytes,
-    /// Shared parts that programs refer to.
-    pub shared: Vec<(ContentHash, Bytes)>,
+    /// Shared parts that programs refer to; none is `Live`.
+    pub shared: Vec<(ContentHash, Value)>,
+    /// Sets of places in `shared`: what some tasks refer to.
+    pub part_sets: Vec<Vec<u32>>,
+    /// Number of each task's set in `part_sets`; empty if all tasks have the first one.
+    pub part_set_of: Vec<u32>,
     /// Hash of each task's key.
     pub identities: Vec<u128>,
     /// Keys that users gave, by task.
@@ -299,6 +303,12 @@ impl Graph {
     pub fn program(&self, task: u32) -> Bytes {
         let start = task.checked_sub(1).map_or(0, |before| self.program_ends[before as usize]);
         self.programs.slice(start as usize..self.program_ends[task as usize] as usize)
+    }
+
+    /// Places in `shared` of the parts that a task refers to.
+    pub fn parts_of(&self, task: u32) -> &[u32] {
+        let set = self.part_set_of.get(task as usize).copied().unwrap_or(0);
+        self.part_sets.get(set as usize).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -362,6 +372,8 @@ pub enum FromClient {
         /// What.
         question: Question,
     },
+    /// The descriptor of the arena that the client writes to comes with this message.
+    Arena,
     /// The client goes.
     Close,
 }
@@ -460,6 +472,13 @@ pub enum ToClient {
     Arena {
         /// Its number.
         arena: u32,
+    },
+    /// Nobody uses this piece of the client's arena any more.
+    Free {
+        /// Where it begins.
+        offset: u64,
+        /// Its length.
+        len: u64,
     },
     /// The answer of one worker to a call; the last one has no worker.
     Answer {

@@ -83,6 +83,8 @@ pub(crate) struct Executor {
     pub(crate) objects: Arc<Objects>,
     pub(crate) home: Arc<dyn Home>,
     functions: Mutex<FxHashMap<ContentHash, Py<PyAny>>>,
+    /// What keeps shared parts that are in shared memory.
+    pins: Mutex<FxHashMap<ContentHash, Arc<Pin>>>,
     running: Mutex<Vec<Running>>,
     /// Numbers of threads, for the page of what runs: those in use.
     numbers: Mutex<BTreeSet<usize>>,
@@ -97,9 +99,9 @@ impl Executor {
         home: Arc<dyn Home>,
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let (functions, running, numbers) = Default::default();
+        let (functions, pins, running, numbers) = Default::default();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { inbox, mouth, objects, home, functions, running, numbers, number }
+        Self { inbox, mouth, objects, home, functions, pins, running, numbers, number }
     }
 }
 
@@ -345,7 +347,7 @@ impl Executor {
                 drop(pin_of(&*self.home, input));
             }
         }
-        let unshared = self.inbox.take_unshared();
+        let unshared = self.take_unshared();
         if !unshared.is_empty() {
             let gone: Vec<Option<Py<PyAny>>> = {
                 let mut functions = self.functions.lock().expect(NO_PANIC);
@@ -353,6 +355,21 @@ impl Executor {
             };
             drop(gone);
         }
+    }
+
+    /// Parts that no call needs any more; lets go of those in shared memory.
+    fn take_unshared(&self) -> Vec<ContentHash> {
+        // Who pins a part looks for it under this lock, and so pins none that was given up.
+        let mut pins = self.pins.lock().expect(NO_PANIC);
+        let unshared = self.inbox.take_unshared();
+        for (hash, body) in &unshared {
+            if pins.remove(hash).is_none()
+                && let Value::Stored(stored) = body
+            {
+                drop(self.home.pin(stored));
+            }
+        }
+        unshared.into_iter().map(|(hash, _)| hash).collect()
     }
 
     fn work(&self, py: Python<'_>, chore: Chore) {
@@ -388,13 +405,35 @@ impl Executor {
         if let Some(function) = self.functions.lock().expect(NO_PANIC).get(&hash) {
             return Ok(function.clone_ref(py));
         }
-        let body = self.inbox.shared(hash).ok_or_else(garbled)?;
-        let function = serialize::load(py, &body)?.unbind();
+        let function = self.part(py, hash)?.unbind();
         let mut functions = self.functions.lock().expect(NO_PANIC);
         // Another thread may have been faster: all calls use the same one.
         let kept = functions.entry(hash).or_insert_with(|| function.clone_ref(py)).clone_ref(py);
         drop(functions);
         Ok(kept)
+    }
+
+    /// The value of a shared part, made anew.
+    fn part<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>> {
+        let mut pins = self.pins.lock().expect(NO_PANIC);
+        match self.inbox.shared(hash).ok_or_else(garbled)? {
+            Value::Inline(pickle) => {
+                drop(pins);
+                serialize::load(py, &pickle)
+            }
+            Value::Stored(stored) => {
+                let pin = if let Some(pin) = pins.get(&hash) {
+                    Arc::clone(pin)
+                } else {
+                    let pin = self.home.pin(&stored).ok_or_else(garbled)?;
+                    pins.insert(hash, Arc::clone(&pin));
+                    pin
+                };
+                drop(pins);
+                self.home.view(py, &stored, &pin)
+            }
+            Value::Live => Err(garbled()),
+        }
     }
 }
 
@@ -503,7 +542,7 @@ impl Context for TaskContext<'_> {
         Ok(self.executor.function(py, hash)?.into_bound(py))
     }
 
-    fn shared(&self, hash: ContentHash) -> PyResult<Bytes> {
-        self.executor.inbox.shared(hash).ok_or_else(garbled)
+    fn shared<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>> {
+        self.executor.part(py, hash)
     }
 }

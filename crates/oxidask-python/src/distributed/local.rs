@@ -1,13 +1,13 @@
 //! A cluster inside this process: its workers are threads here, results stay objects.
 
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use oxidask_protocol::{FromClient, FromWorker, Stored, ToClient, ToWorker, Value, WorkerId};
 use oxidask_runtime::client::{Client, Line};
 use oxidask_runtime::cluster::{ClientLine, Cluster, Settings, WorkerInfo, WorkerLine};
 use oxidask_runtime::worker::{Inbox, Mouth};
-use oxidask_store::{Arena, Extent};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -48,28 +48,22 @@ impl Line for NearCluster {
     fn say(&self, message: FromClient) {
         self.cluster.hear_client(self.client, message);
     }
+
+    fn give_arena(&self, descriptor: OwnedFd) -> Option<u32> {
+        Some(self.cluster.client_arena_added(self.client, descriptor))
+    }
 }
 
 /// A cluster's way to a client in the same process.
 #[derive(Default)]
 pub(crate) struct NearClient {
     pub(crate) client: OnceLock<Weak<Client>>,
-    /// What the client has put into shared memory.
-    pub(crate) arena: Arc<Mutex<Option<Arc<Arena>>>>,
 }
 
 impl ClientLine for NearClient {
     fn say(&self, message: ToClient) {
         if let Some(client) = self.client.get().and_then(Weak::upgrade) {
             client.deliver(message);
-        }
-    }
-
-    fn free(&self, offset: u64, length: u64) {
-        let arena = self.arena.lock().expect("nothing panics while the lock is held").clone();
-        if let Some(arena) = arena {
-            // Memory that could not be given back to the system is used again all the same.
-            drop(arena.free(Extent { offset, length }));
         }
     }
 }

@@ -17,5 +17,6 @@ pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod serialize;
 pub(crate) mod session;
+mod sharing;
 pub(crate) mod views;
 pub(crate) mod writer;

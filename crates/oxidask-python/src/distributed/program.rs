@@ -4,17 +4,13 @@
 //! bytes each; others are pickled, or, where caller and worker share a process, named by their
 //! number in a table of objects. A value by itself is a program of one value.
 
-use std::collections::{HashMap, HashSet};
-
 use oxidask_protocol::frame::{from_bytes, to_bytes};
 use oxidask_protocol::{ContentHash, Stored};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyFunction, PyInt, PyList, PySet, PyString,
-    PyTuple, PyType,
+    PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple,
 };
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::serialize;
 use crate::evaluate::call;
@@ -49,8 +45,6 @@ mod tag {
     pub(super) const CALL_KEYWORDS: u8 = 22;
 }
 
-/// Pickles longer than this are shared between the calls of a graph.
-const LONGEST_OWN_PICKLE: usize = 256;
 /// Values in a tuple or list that is written as it is, at most.
 const LONGEST_PLAIN: usize = 256;
 
@@ -130,75 +124,16 @@ fn write_plain_tuple(
     Ok(true)
 }
 
-/// What a graph's programs share, while it is written.
-#[derive(Default)]
-pub(crate) struct Sharing {
-    pub(crate) parts: Vec<(ContentHash, bytes::Bytes)>,
-    known: HashSet<ContentHash>,
-    /// Steps for literals that were written before, by address; the object is kept alive.
-    written: HashMap<usize, (Box<[u8]>, Py<PyAny>)>,
-    /// Objects of this process, if calls stay in it.
-    pub(crate) objects: Option<Vec<Py<PyAny>>>,
+/// Writes an object of this process, by its number.
+pub(crate) fn write_object(number: usize, out: &mut Vec<u8>) {
+    out.push(tag::OBJECT);
+    write_number(number as u64, out);
 }
 
-impl Sharing {
-    pub(crate) fn new(is_one_process: bool) -> Self {
-        Self { objects: is_one_process.then(Vec::new), ..Self::default() }
-    }
-
-    fn add_part(&mut self, bytes: Vec<u8>) -> ContentHash {
-        let hash = xxh3_128(&bytes);
-        if self.known.insert(hash) {
-            self.parts.push((hash, bytes.into()));
-        }
-        hash
-    }
-
-    /// Writes a literal of a call.
-    pub(crate) fn write_literal(
-        &mut self,
-        value: &Bound<'_, PyAny>,
-        out: &mut Vec<u8>,
-    ) -> PyResult<()> {
-        if write_plain(value, out)? {
-            return Ok(());
-        }
-        let address = value.as_ptr() as usize;
-        if let Some((steps, _)) = self.written.get(&address) {
-            out.extend_from_slice(steps);
-            return Ok(());
-        }
-        let start = out.len();
-        if let Some(objects) = &mut self.objects {
-            out.push(tag::OBJECT);
-            write_number(objects.len() as u64, out);
-            objects.push(value.clone().unbind());
-        } else if is_function(value) {
-            let hash = self.add_part(serialize::dump_function(value)?);
-            out.push(tag::FUNCTION);
-            out.extend_from_slice(&hash.to_le_bytes());
-        } else {
-            let pickle = serialize::dump(value)?;
-            if pickle.len() <= LONGEST_OWN_PICKLE {
-                write_tagged_bytes(tag::PICKLE, &pickle, out);
-                // Short, and seldom the same object twice.
-                return Ok(());
-            }
-            let hash = self.add_part(pickle);
-            out.push(tag::SHARED);
-            out.extend_from_slice(&hash.to_le_bytes());
-        }
-        let steps = out[start..].into();
-        self.written.insert(address, (steps, value.clone().unbind()));
-        Ok(())
-    }
-}
-
-/// Whether a value is code: the same for all calls, so that a worker makes it once.
-fn is_function(value: &Bound<'_, PyAny>) -> bool {
-    value.is_exact_instance_of::<PyFunction>()
-        || value.is_instance_of::<PyType>()
-        || value.is_exact_instance_of::<pyo3::types::PyCFunction>()
+/// Writes a part that calls share: a function is made once, other values anew for each call.
+pub(crate) fn write_part(hash: ContentHash, is_function: bool, out: &mut Vec<u8>) {
+    out.push(if is_function { tag::FUNCTION } else { tag::SHARED });
+    out.extend_from_slice(&hash.to_le_bytes());
 }
 
 pub(crate) fn write_dependency(place: u32, out: &mut Vec<u8>) {
@@ -255,8 +190,8 @@ pub(crate) trait Context {
     fn object<'py>(&self, py: Python<'py>, number: usize) -> PyResult<Bound<'py, PyAny>>;
     /// A function that calls share.
     fn function<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>>;
-    /// A pickle that calls share.
-    fn shared(&self, hash: ContentHash) -> PyResult<bytes::Bytes>;
+    /// A value that calls share, made anew.
+    fn shared<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>>;
 }
 
 /// A context for values by themselves.
@@ -275,7 +210,7 @@ impl Context for NoContext {
         Err(garbled())
     }
 
-    fn shared(&self, _hash: ContentHash) -> PyResult<bytes::Bytes> {
+    fn shared<'py>(&self, _py: Python<'py>, _hash: ContentHash) -> PyResult<Bound<'py, PyAny>> {
         Err(garbled())
     }
 }
@@ -375,7 +310,7 @@ fn step(
         tag::PICKLE => serialize::load(py, reader.bytes()?)?.unbind(),
         tag::OBJECT => context.object(py, reader.number()? as usize)?.unbind(),
         tag::FUNCTION => context.function(py, reader.hash()?)?.unbind(),
-        tag::SHARED => serialize::load(py, &context.shared(reader.hash()?)?)?.unbind(),
+        tag::SHARED => context.shared(py, reader.hash()?)?.unbind(),
         tag::DEPENDENCY => context.dependency(py, reader.number()? as usize)?.unbind(),
         tag::TUPLE => {
             let parts = last(stack, reader.number()?)?;

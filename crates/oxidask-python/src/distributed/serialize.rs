@@ -32,11 +32,6 @@ pub(crate) fn dump(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     bytes_of(&helper!(value.py(), "dump")?.call1((value,))?)
 }
 
-/// A pickle of a function, of one that no module can give by value.
-pub(crate) fn dump_function(function: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
-    bytes_of(&helper!(function.py(), "dump_function")?.call1((function,))?)
-}
-
 /// The value of a pickle.
 pub(crate) fn load<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     helper!(py, "load")?.call1((PyBytes::new(py, pickle),))

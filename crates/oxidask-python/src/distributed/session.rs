@@ -11,7 +11,6 @@ use oxidask_runtime::arenas::Arenas;
 use oxidask_runtime::client::{Client, Got, Watch};
 use oxidask_runtime::cluster::Cluster;
 use oxidask_runtime::node::connect_client;
-use oxidask_store::{Arena, ArenaSettings};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -48,8 +47,6 @@ const LONG_GRAPH: usize = 1000;
 const FIRST_BATCH: usize = 512;
 const LARGEST_BATCH: usize = 20_000;
 
-/// Numbers of clients' arenas begin here; below are those of workers.
-const CLIENT_ARENAS: u32 = 1 << 31;
 /// Stands for the function of a value that is scattered.
 const SCATTERED: u128 = 1;
 
@@ -64,8 +61,6 @@ pub(crate) struct Shared {
     pub(crate) is_one_process: bool,
     /// Shared memory of this host.
     arenas: Arc<Arenas>,
-    /// What this client has put there.
-    arena: Arc<Mutex<Option<Arc<Arena>>>>,
     keeper: Arc<dyn LetGo>,
     /// Futures by the hash of their key.
     registry: Mutex<FxHashMap<u128, WeakHold>>,
@@ -223,22 +218,13 @@ impl Shared {
     }
 
     /// A value in this client's shared memory, where workers can see that.
-    fn stored(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
-        let Some((cluster, client)) = &self.near else { return Ok(None) };
+    fn stored(&self, value: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
         if self.is_one_process {
             return Ok(None);
         }
-        let number = CLIENT_ARENAS | *client as u32;
-        let made = py.detach(|| {
-            let mut arena = self.arena.lock().expect(NO_PANIC);
-            if arena.is_none() {
-                let new = Arena::new("oxidask-client", ArenaSettings::default())?;
-                cluster.client_arena_added(number, *client, new.reader()?);
-                *arena = Some(Arc::new(new));
-            }
-            Ok(arena.clone())
-        });
-        let arena = made.map_err(store_error)?.expect("it was made just now");
+        let Some((arena, number)) = self.client.arena().map_err(store_error)? else {
+            return Ok(None);
+        };
         Ok(Some(views::store(value, &arena, number)?.0))
     }
 
@@ -337,8 +323,7 @@ impl Session {
             let cluster_id = cluster.id();
             client.deliver(ToClient::Welcome { cluster: cluster_id, client: number });
             let arenas = cluster.arenas();
-            let arena = Arc::clone(&line.arena);
-            Self::new(client, objects, arenas, arena, Some((cluster, number)), is_one_process)
+            Self::new(client, objects, arenas, Some((cluster, number)), is_one_process)
         }))
     }
 
@@ -346,7 +331,7 @@ impl Session {
     #[staticmethod]
     fn far(py: Python<'_>, socket: PathBuf) -> PyResult<Self> {
         let (client, arenas) = py.detach(|| connect_client(&socket))?;
-        Ok(Self::new(client, Arc::default(), arenas, Arc::default(), None, false))
+        Ok(Self::new(client, Arc::default(), arenas, None, false))
     }
 
     #[getter]
@@ -566,7 +551,7 @@ impl Session {
         }
         let mut writer = GraphWriter::new(&self.shared);
         writer.set_names(vec![label.to_cow()?.into_owned()]);
-        match self.shared.stored(py, value)? {
+        match self.shared.stored(value)? {
             Some(Value::Stored(stored)) => write_stored(&stored, writer.program().1),
             Some(Value::Inline(bytes)) => writer.program().1.extend_from_slice(&bytes),
             Some(Value::Live) | None => writer.write_value(value)?,
@@ -889,7 +874,6 @@ impl Session {
         client: Arc<Client>,
         objects: Arc<Objects>,
         arenas: Arc<Arenas>,
-        arena: Arc<Mutex<Option<Arc<Arena>>>>,
         near: Option<(Arc<Cluster>, u64)>,
         is_one_process: bool,
     ) -> Self {
@@ -901,7 +885,6 @@ impl Session {
             near,
             is_one_process,
             arenas,
-            arena,
             registry: Mutex::default(),
             foreign: Mutex::default(),
             number: next_number(),

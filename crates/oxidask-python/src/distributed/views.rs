@@ -6,14 +6,16 @@ use std::os::raw::c_int;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use oxidask_protocol::{Stored, Value};
+use oxidask_protocol::{ContentHash, Stored, Value};
 use oxidask_runtime::arenas::Arenas;
+use oxidask_runtime::client::Client;
 use oxidask_store::{Arena, Extent, StoreError, View, copy_out, part_offsets};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PySlice};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::program::write_pickle;
 use super::serialize;
@@ -119,39 +121,94 @@ pub(crate) fn store(
     arena: &Arena,
     number: u32,
 ) -> PyResult<(Value, u64)> {
-    let py = value.py();
-    let (mut head, buffers) = serialize::dump_apart(value)?;
-    let buffers =
-        buffers.iter().map(PyBuffer::<u8>::get).collect::<PyResult<Vec<PyBuffer<u8>>>>()?;
-    let total = head.len() + buffers.iter().map(|buffer| buffer.len_bytes()).sum::<usize>();
+    let apart = Apart::new(value)?;
+    let total = apart.len();
     if total < WORTH_SHARING {
-        let pickle = if buffers.is_empty() { head } else { serialize::dump(value)? };
+        let pickle = if apart.buffers.is_empty() { apart.head } else { serialize::dump(value)? };
         let mut plain = Vec::with_capacity(pickle.len() + 8);
         write_pickle(&pickle, &mut plain);
         return Ok((Value::Inline(plain.into()), total as u64));
     }
-    let mut parts: Vec<&[u8]> = Vec::with_capacity(buffers.len() + 1);
-    let long_head = (head.len() >= WORTH_SHARING).then(|| std::mem::take(&mut head));
-    parts.extend(long_head.as_deref());
-    for buffer in &buffers {
-        // SAFETY: the buffer is held until the end of this function, and its bytes are contiguous,
-        // for pickle gives out none that are not. Somebody who writes to it meanwhile gets what
-        // they would have got in one process.
-        parts.push(unsafe {
-            std::slice::from_raw_parts(buffer.buf_ptr().cast(), buffer.len_bytes())
-        });
-    }
-    let lengths = parts.iter().map(|part| part.len() as u64).collect();
-    let written = Parts(&parts);
-    let extent = py.detach(|| written.write(arena)).map_err(store_error)?;
-    let stored = Stored {
-        arena: number,
-        offset: extent.offset,
-        len: extent.length,
-        buffers: lengths,
-        head: Bytes::from(head),
-    };
+    let (stored, _) = apart.write(value.py(), arena, number, false)?;
     Ok((Value::Stored(stored), total as u64))
+}
+
+/// A value on its way into calls of other processes.
+pub(crate) enum Packed {
+    /// Its pickle.
+    Pickle(Vec<u8>),
+    /// Its place in shared memory, for one that is large.
+    Stored(ContentHash, Stored),
+}
+
+/// Pickles a value for calls; puts a large one into the client's shared memory.
+pub(crate) fn pack(value: &Bound<'_, PyAny>, client: &Client) -> PyResult<Packed> {
+    if serialize::nbytes(value) < WORTH_SHARING as u64 {
+        let pickle = serialize::dump(value)?;
+        if pickle.len() < WORTH_SHARING {
+            return Ok(Packed::Pickle(pickle));
+        }
+    }
+    let Some((arena, number)) = client.arena().map_err(store_error)? else {
+        return Ok(Packed::Pickle(serialize::dump(value)?));
+    };
+    let (stored, hash) = Apart::new(value)?.write(value.py(), &arena, number, true)?;
+    Ok(Packed::Stored(hash, stored))
+}
+
+/// A pickle, and the buffers that stand beside it.
+struct Apart {
+    head: Vec<u8>,
+    buffers: Vec<PyBuffer<u8>>,
+}
+
+impl Apart {
+    fn new(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let (head, buffers) = serialize::dump_apart(value)?;
+        let buffers = buffers.iter().map(PyBuffer::get).collect::<PyResult<_>>()?;
+        Ok(Self { head, buffers })
+    }
+
+    fn len(&self) -> usize {
+        self.head.len() + self.buffers.iter().map(|buffer| buffer.len_bytes()).sum::<usize>()
+    }
+
+    /// Writes it into an arena; the hash of all bytes is 0 unless it is asked for.
+    fn write(
+        mut self,
+        py: Python<'_>,
+        arena: &Arena,
+        number: u32,
+        is_hashed: bool,
+    ) -> PyResult<(Stored, ContentHash)> {
+        let mut parts: Vec<&[u8]> = Vec::with_capacity(self.buffers.len() + 1);
+        let long_head = (self.head.len() >= WORTH_SHARING).then(|| std::mem::take(&mut self.head));
+        parts.extend(long_head.as_deref());
+        for buffer in &self.buffers {
+            // SAFETY: the buffer is held until the end of this function, and its bytes are
+            // contiguous, for pickle gives out none that are not. Somebody who writes to it
+            // meanwhile gets what they would have got in one process.
+            parts.push(unsafe {
+                std::slice::from_raw_parts(buffer.buf_ptr().cast(), buffer.len_bytes())
+            });
+        }
+        let lengths = parts.iter().map(|part| part.len() as u64).collect();
+        let (head, written) = (&self.head, Parts(&parts));
+        let (extent, hash) = py
+            .detach(|| {
+                let hash = if is_hashed { written.hash(head) } else { 0 };
+                Ok((written.write(arena)?, hash))
+            })
+            .map_err(store_error)?;
+        let stored = Stored {
+            arena: number,
+            offset: extent.offset,
+            len: extent.length,
+            buffers: lengths,
+            head: Bytes::from(self.head),
+        };
+        Ok((stored, hash))
+    }
 }
 
 /// Bytes of Python objects, for a copy without the GIL.
@@ -160,5 +217,15 @@ struct Parts<'a>(&'a [&'a [u8]]);
 impl Parts<'_> {
     fn write(&self, arena: &Arena) -> Result<Extent, StoreError> {
         arena.write(self.0)
+    }
+
+    fn hash(&self, head: &[u8]) -> ContentHash {
+        let mut hash = Xxh3::new();
+        hash.update(head);
+        for part in self.0 {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hash.digest128()
     }
 }

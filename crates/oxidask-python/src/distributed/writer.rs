@@ -9,8 +9,9 @@ use pyo3::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::future::{Future, Held};
-use super::program::{Sharing, write_dependency, write_step};
+use super::program::{write_dependency, write_step};
 use super::session::{Shared, other_client};
+use super::sharing::Sharing;
 
 /// Marks a number of an external until the number of tasks is known.
 const EXTERNAL: u32 = 1 << 31;
@@ -34,7 +35,7 @@ impl GraphWriter {
         Self {
             graph,
             programs: Vec::new(),
-            sharing: Sharing::new(shared.is_one_process),
+            sharing: Sharing::new(&shared.client, shared.is_one_process),
             external: FxHashMap::default(),
             row: Vec::new(),
             held: Vec::new(),
@@ -120,11 +121,13 @@ impl GraphWriter {
         self.graph.program_ends.push(self.programs.len() as u32);
         self.graph.groups.push(group);
         self.graph.identities.push(identity);
+        self.sharing.end_task();
     }
 
     /// Gives up the task that is being written.
     pub(crate) fn abandon_task(&mut self) {
         self.row.clear();
+        self.sharing.abandon_task();
         let start = self.graph.program_ends.last().map_or(0, |&end| end as usize);
         self.programs.truncate(start);
     }
@@ -170,10 +173,13 @@ impl GraphWriter {
         self.graph.priority = priority;
         self.graph.depth = depth;
         self.graph.programs = Bytes::from(self.programs);
-        self.graph.shared = self.sharing.parts;
+        self.graph.shared = std::mem::take(&mut self.sharing.parts);
+        self.graph.part_sets = std::mem::take(&mut self.sharing.sets);
+        self.graph.part_set_of = std::mem::take(&mut self.sharing.set_of);
         self.graph.objects = ObjectTable(
             self.sharing
                 .objects
+                .take()
                 .filter(|values| !values.is_empty())
                 .map(|values| Arc::new(self.shared.objects.keep_values(values)) as _),
         );

@@ -4,7 +4,10 @@
 //! Dropping a future only appends to a list: it takes no lock that anybody holds for long, and does
 //! no I/O. What was dropped is released with the next thing that the client says, or after a moment.
 
+mod own_arena;
+
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -13,12 +16,21 @@ use bytes::Bytes;
 use oxidask_protocol::{
     Attempt, ClientTask, FromClient, Graph, Problem, TaskId, ToClient, Value, WorkerId,
 };
+use oxidask_store::{Arena, StoreError};
 use rustc_hash::FxHashMap;
+
+use self::own_arena::OwnArena;
 
 /// Where a client's messages go.
 pub trait Line: Send + Sync + 'static {
     /// Says something to the cluster.
     fn say(&self, message: FromClient);
+
+    /// Gives the cluster the descriptor of the arena that this client writes to. Returns the arena's
+    /// number; `None` if workers cannot see memory of this process.
+    fn give_arena(&self, _descriptor: OwnedFd) -> Option<u32> {
+        None
+    }
 }
 
 /// Where a future stands.
@@ -117,6 +129,7 @@ pub struct Client {
     has_garbage: AtomicBool,
     next_task: AtomicU64,
     next_call: AtomicU64,
+    arena: OwnArena,
 }
 
 impl Client {
@@ -131,6 +144,7 @@ impl Client {
             has_garbage: AtomicBool::new(false),
             next_task: AtomicU64::new(0),
             next_call: AtomicU64::new(0),
+            arena: OwnArena::default(),
         }
     }
 
@@ -203,6 +217,17 @@ impl Client {
     /// A number for a call or a question.
     pub fn next_call(&self) -> u64 {
         self.next_call.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The arena that this client writes to, and its number; it is made when it is needed first.
+    /// `None` if workers cannot see memory of this process.
+    pub fn arena(&self) -> Result<Option<(Arc<Arena>, u32)>, StoreError> {
+        self.arena.get(|descriptor| self.line.give_arena(descriptor))
+    }
+
+    /// A piece of the arena may be used again.
+    pub fn free(&self, offset: u64, len: u64) {
+        self.arena.free(offset, len);
     }
 
     // ---- Listening ----
@@ -279,6 +304,12 @@ impl Client {
                 }
             }
             ToClient::Welcome { cluster, client } => state.identity = Some((cluster, client)),
+            ToClient::Free { offset, len } => {
+                drop(state);
+                self.free(offset, len);
+                return;
+            }
+            // The shell has dealt with it.
             ToClient::Arena { .. } => {}
         }
         if state.waiting > 0 {

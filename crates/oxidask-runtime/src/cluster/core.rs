@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use oxidask_node::{NodeState, Order, Output, Reader, Report};
 use oxidask_protocol::{
-    Attempt, ClientTask, Ending, FromClient, FromWorker, GroupId, HostId, Objects, Problem, TaskId,
-    TaskState, ToClient, ToWorker, Value, WorkerId,
+    Attempt, ClientTask, ContentHash, Ending, FromClient, FromWorker, GroupId, HostId, Objects,
+    Problem, TaskId, TaskState, ToClient, ToWorker, Value, WorkerId,
 };
 use oxidask_scheduler::{Action, Event, Failure, Outbox, Outcome, SchedulerState, Submission};
 
@@ -138,12 +138,13 @@ impl Core {
     pub(super) fn client_joined(&mut self, line: Arc<dyn ClientLine>) -> u64 {
         let client = self.next_client;
         self.next_client += 1;
-        if self.is_closed {
-            line.say(ToClient::Closed { reason: "the cluster is closed".to_owned() });
-        }
         let entry = ClientEntry { line, is_dirty: false, finished: Vec::new() };
         self.clients.insert(client, entry);
         self.tell_client(client, ToClient::Welcome { cluster: self.id, client });
+        if self.is_closed {
+            let reason = "the cluster is closed".to_owned();
+            self.tell_client(client, ToClient::Closed { reason });
+        }
         client
     }
 
@@ -205,6 +206,8 @@ impl Core {
                 let text = self.answer_to(client, question);
                 self.tell_client(client, ToClient::Told { call, text });
             }
+            // The shell has dealt with it, for it comes with a descriptor.
+            FromClient::Arena => {}
             FromClient::Close => self.client_lost(client),
         }
     }
@@ -248,8 +251,16 @@ impl Core {
             graph.externals.iter().map(|&task| self.find(client, task)).collect();
         let unknown = externals.iter().position(Option::is_none);
         let dependencies = edges_of(&graph);
+        let is_of_client = |body: &Value| match body {
+            Value::Inline(_) => true,
+            Value::Stored(stored) => self.node.is_of_client(client, stored),
+            Value::Live => false,
+        };
+        let dependencies =
+            dependencies.filter(|_| graph.shared.iter().all(|(_, body)| is_of_client(body)));
         let (None, Some(dependencies)) = (unknown, dependencies) else {
             let task = unknown.map_or(graph.first, |place| graph.externals[place]);
+            self.give_back(client, &graph.shared);
             for &wanted in &graph.wanted {
                 let problem = Box::new(Problem::Unknown { task });
                 let task = graph.first + u64::from(wanted);
@@ -259,7 +270,7 @@ impl Core {
         };
         let shared_groups = self.groups_named(&graph.names);
         for (hash, body) in &graph.shared {
-            self.node.share(*hash, body);
+            self.node.share(*hash, body, &mut self.outputs);
         }
         graph.keys.sort_unstable();
         let base = self.scheduler.place_for(graph.len());
@@ -277,6 +288,18 @@ impl Core {
         graph.inputs = Vec::new();
         self.submissions.add(client, base, graph);
         self.tell(Event::GraphSubmitted(Box::new(submission)));
+    }
+
+    /// Nobody will read what came along in the client's own memory.
+    fn give_back(&mut self, client: u64, shared: &[(ContentHash, Value)]) {
+        for (_, body) in shared {
+            if let Value::Stored(stored) = body
+                && self.node.is_of_client(client, stored)
+            {
+                let (offset, len) = (stored.offset, stored.len);
+                self.tell_client(client, ToClient::Free { offset, len });
+            }
+        }
     }
 
     /// Groups, by their names.
@@ -552,9 +575,7 @@ impl Core {
                 }
             }
             Output::FreeOfClient { client, offset, len } => {
-                if let Some(entry) = self.clients.get(&client) {
-                    entry.line.free(offset, len);
-                }
+                self.tell_client(client, ToClient::Free { offset, len });
             }
             Output::CloseArena { arena } => self.arenas.remove(arena),
             Output::Deliver { client, task, attempt, value } => {
@@ -611,15 +632,17 @@ impl Core {
 
     fn run(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
         let submitted = self.submissions.of(task);
-        for (hash, _) in &submitted.graph.shared {
-            self.node.prepare(worker, *hash, &mut self.outputs);
+        let local = submitted.local(task);
+        for &part in submitted.graph.parts_of(local) {
+            let (hash, _) = submitted.graph.shared[part as usize];
+            self.node.prepare(worker, hash, &mut self.outputs);
         }
         let inputs = self
             .scheduler
             .dependencies_of(task)
             .map(|input| (input, self.scheduler.attempt_of(input)))
             .collect();
-        let call = submitted.graph.program(submitted.local(task));
+        let call = submitted.graph.program(local);
         let objects = submitted.graph.objects.clone();
         let urgency = submitted.graph.urgency();
         let order = Order { task, attempt, urgency, call, objects, inputs };

@@ -42,9 +42,6 @@ pub trait ClientLine: Send + Sync + 'static {
     /// Gives the client the descriptor of an arena.
     fn give_arena(&self, _arena: u32) {}
 
-    /// A piece of the client's own arena may be used again.
-    fn free(&self, _offset: u64, _len: u64) {}
-
     /// Sends what waits. Called without the cluster's lock.
     fn flush(&self) {}
 }
@@ -58,6 +55,12 @@ pub struct Settings {
     pub is_one_process: bool,
     /// What tells the cluster from all others.
     pub id: u128,
+}
+
+/// The number of the arena that a client writes to; those of workers have the workers' numbers.
+pub fn arena_of_client(client: u64) -> u32 {
+    const FIRST: u32 = 1 << 31;
+    FIRST | client as u32
 }
 
 /// A scheduler, a node, and who talks to them.
@@ -149,12 +152,15 @@ impl Cluster {
         });
     }
 
-    /// A client of this host writes to an arena, which this descriptor reads.
-    pub fn client_arena_added(&self, arena: u32, client: u64, descriptor: OwnedFd) {
+    /// A client of this host writes to its arena, which this descriptor reads. Returns the number of
+    /// the arena, as [`arena_of_client`] says.
+    pub fn client_arena_added(&self, client: u64, descriptor: OwnedFd) -> u32 {
+        let arena = arena_of_client(client);
         self.with(|core| {
             core.arenas.insert(arena, descriptor);
             core.client_arena_added(arena, client);
         });
+        arena
     }
 
     /// Time went by: deadlines are looked at.

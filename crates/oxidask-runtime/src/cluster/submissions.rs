@@ -132,6 +132,9 @@ pub(super) fn edges_of(graph: &Graph) -> Option<Edges> {
         && graph.program_ends.len() == count
         && graph.program_ends.windows(2).all(|pair| pair[0] <= pair[1])
         && graph.program_ends.last().is_none_or(|&end| end as usize <= graph.programs.len())
+        && (graph.part_set_of.is_empty() || graph.part_set_of.len() == count)
+        && graph.part_set_of.iter().all(|&set| (set as usize) < graph.part_sets.len())
+        && graph.part_sets.iter().flatten().all(|&part| (part as usize) < graph.shared.len())
         && graph.rank.len() == count
         && graph.wanted.iter().all(|&task| (task as usize) < count)
         && graph.retries.iter().all(|&(task, _)| (task as usize) < count)

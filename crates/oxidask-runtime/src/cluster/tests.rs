@@ -1,11 +1,12 @@
 //! A cluster whose workers and clients only take notes.
 
+use std::fs::File;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use oxidask_protocol::{
-    Attempt, Ending, FromClient, FromWorker, Graph, Problem, TaskId, ToClient, ToWorker, Value,
-    WorkerId,
+    Attempt, Ending, FromClient, FromWorker, Graph, Problem, Stored, TaskId, ToClient, ToWorker,
+    Value, WorkerId,
 };
 
 use super::{ClientLine, Cluster, Death, Settings, WorkerInfo, WorkerLine};
@@ -210,6 +211,70 @@ fn a_cancelled_task_and_what_needs_it_are_told_as_cancelled() {
     assert!(problems.iter().all(|problem| matches!(problem, Problem::Cancelled { .. })));
     assert_eq!(problems.len(), 2);
     assert!(notes.take().iter().any(|message| matches!(message, ToWorker::Cancel { .. })));
+}
+
+#[test]
+fn a_worker_is_given_the_shared_parts_of_its_tasks_and_no_others() {
+    const COUNT: u32 = 100;
+    let scene = Scene::new();
+    let workers = [scene.worker(), scene.worker()];
+    let code = |hash| (u128::from(hash), Value::Inline(Bytes::from_static(b"code")));
+    scene.submit(Graph {
+        // Part 0 is for all tasks, the next ones for a task each.
+        shared: (0..=COUNT).map(code).collect(),
+        part_sets: (0..COUNT).map(|task| vec![0, task + 1]).collect(),
+        part_set_of: (0..COUNT).collect(),
+        ..graph(0, &vec![&[] as &[u32]; COUNT as usize], &[])
+    });
+    let (mut given, mut run) = ([0; 2], [0; 2]);
+    while run.iter().sum::<usize>() < COUNT as usize {
+        for (place, (worker, notes)) in workers.iter().enumerate() {
+            let messages = notes.take();
+            let is_part = |message: &&ToWorker| matches!(message, ToWorker::Shared { .. });
+            given[place] += messages.iter().filter(is_part).count();
+            for (task, attempt, _) in runs(&messages) {
+                run[place] += 1;
+                scene.returns(*worker, (task, attempt), "4");
+            }
+        }
+    }
+    assert_eq!(given, run.map(|count| count + 1));
+}
+
+#[test]
+fn a_client_shares_what_is_in_its_own_memory_only() {
+    let scene = Scene::new();
+    let (worker, notes) = scene.worker();
+    let place = |arena, offset| {
+        let (buffers, head) = (vec![100], Bytes::new());
+        Value::Stored(Stored { arena, offset, len: 100, buffers, head })
+    };
+    let own = File::open("/dev/null").unwrap().into();
+    let arena = scene.cluster.client_arena_added(scene.client, own);
+    let with = |first, shared| Graph { shared, ..graph(first, &[&[]], &[]) };
+    let frees = |heard: &[ToClient]| -> Vec<u64> {
+        let offset = |message: &ToClient| match message {
+            ToClient::Free { offset, .. } => Some(*offset),
+            _ => None,
+        };
+        heard.iter().filter_map(offset).collect()
+    };
+    // Not the memory of a worker; what came along in its own is given back.
+    scene.submit(with(0, vec![(1, place(worker.0, 0)), (2, place(arena, 500))]));
+    scene.submit(with(1, vec![(1, Value::Live)]));
+    assert!(runs(&notes.take()).is_empty());
+    let heard = scene.heard.take();
+    assert_eq!(problems(&heard).len(), 2);
+    assert_eq!(frees(&heard), [500]);
+    scene.submit(with(2, vec![(1, place(arena, 0))]));
+    assert_eq!(runs(&notes.take()).len(), 1);
+    scene.cluster.hear_client(scene.client, FromClient::Release { tasks: vec![2] });
+    let (task, attempt) = (TaskId(0), Attempt(0));
+    let ending = Ending::Stopped;
+    scene
+        .cluster
+        .hear_worker(worker, [FromWorker::Ended { task, attempt, ending, duration_ns: 0 }]);
+    assert_eq!(frees(&scene.heard.take()), [0]);
 }
 
 #[test]

@@ -403,6 +403,12 @@ impl Host {
             match connection.receiver.next_message::<FromClient>() {
                 Ok(None) => return true,
                 Ok(Some(FromClient::Close)) | Err(_) => return false,
+                Ok(Some(FromClient::Arena)) => match connection.receiver.take_descriptor() {
+                    Some(descriptor) => {
+                        self.cluster.client_arena_added(client, descriptor);
+                    }
+                    None => return false,
+                },
                 Ok(Some(message)) => self.cluster.hear_client(client, message),
             }
         }

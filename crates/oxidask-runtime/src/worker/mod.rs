@@ -10,7 +10,9 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use oxidask_protocol::{Attempt, ContentHash, Ending, FromWorker, Objects, Run, TaskId, ToWorker};
+use oxidask_protocol::{
+    Attempt, ContentHash, Ending, FromWorker, Objects, Run, TaskId, ToWorker, Value,
+};
 use rustc_hash::FxHashMap;
 
 /// Where a worker's messages go: to the cluster in the same process, or to a socket.
@@ -75,9 +77,9 @@ struct Inner {
     dropped: Vec<(TaskId, Attempt)>,
     /// Tasks that were given back or cancelled before they began.
     discarded: Vec<Run>,
-    shared: FxHashMap<ContentHash, Bytes>,
+    shared: FxHashMap<ContentHash, Value>,
     /// Shared parts that no call needs any more, for whoever keeps what was made of them.
-    unshared: Vec<ContentHash>,
+    unshared: Vec<(ContentHash, Value)>,
     is_closed: bool,
     /// How many tasks may run at once.
     slots: usize,
@@ -251,11 +253,12 @@ impl Inbox {
                 self.chore.notify_all();
                 None
             }
-            ToWorker::Unshare { mut hashes } => {
-                for hash in &hashes {
-                    inner.shared.remove(hash);
+            ToWorker::Unshare { hashes } => {
+                for hash in hashes {
+                    if let Some(body) = inner.shared.remove(&hash) {
+                        inner.unshared.push((hash, body));
+                    }
                 }
-                inner.unshared.append(&mut hashes);
                 None
             }
             ToWorker::Arena { .. } => None,
@@ -434,12 +437,12 @@ impl Inbox {
     }
 
     /// The body of a part that calls share.
-    pub fn shared(&self, hash: ContentHash) -> Option<Bytes> {
+    pub fn shared(&self, hash: ContentHash) -> Option<Value> {
         self.lock().shared.get(&hash).cloned()
     }
 
     /// Shared parts that were given up since the last call.
-    pub fn take_unshared(&self) -> Vec<ContentHash> {
+    pub fn take_unshared(&self) -> Vec<(ContentHash, Value)> {
         std::mem::take(&mut self.lock().unshared)
     }
 
