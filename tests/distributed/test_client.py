@@ -24,7 +24,6 @@ from oxidask.distributed import (
 
 #: Tests of what is not built yet, with what they wait for.
 PENDING = {
-    "test_larger_priorities_run_first": "priorities where tasks were given ahead to a busy worker",
     "test_async_functions_are_tasks": "async def tasks",
 }
 
@@ -215,21 +214,23 @@ def test_retries_end(client, tally):
     assert len(tally) == 2
 
 
-def test_larger_priorities_run_first(client, gate, tally, tmp_path):
-    last = Gate(tmp_path / "last")
-    busy = [client.submit(one.pass_through, pure=False) for one in (gate, last)]
-    gate.wait_for_somebody()
-    last.wait_for_somebody()
-    marks = "abcdefgh"
-    futures = [
-        client.submit(tally.add, mark, priority=priority, pure=False)
-        for priority, mark in enumerate(marks)
-    ]
-    # One worker is free now, so that the order is what it was told.
-    gate.open()
-    wait(futures)
-    last.open()
-    wait(busy)
+@pytest.mark.parametrize("processes", [False, True], ids=["threads", "processes"])
+def test_larger_priorities_run_first(processes, tally, tmp_path):
+    gate, last = Gate(tmp_path / "gate"), Gate(tmp_path / "last")
+    # Of functions that have not run before, nothing is given ahead to busy workers.
+    with Client(n_workers=2, threads_per_worker=1, processes=processes) as client:
+        busy = [client.submit(one.pass_through, pure=False) for one in (gate, last)]
+        gate.wait_for_somebody()
+        last.wait_for_somebody()
+        futures = [
+            client.submit(tally.add, mark, priority=priority, pure=False)
+            for priority, mark in enumerate("abcdefgh")
+        ]
+        # One worker is free now, so that the order is what it was told.
+        gate.open()
+        wait(futures)
+        last.open()
+        wait(busy)
     assert tally.marks() == "hgfedcba"
 
 

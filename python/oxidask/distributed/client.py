@@ -147,7 +147,9 @@ class Client:
         retries : int, optional
             How often a call that raises is tried again.
         priority : int, default 0
-            Larger ones run first.
+            Larger ones start first. In a task it is the task's own unless one is given. Of tasks that
+            are known to be short a worker is given some milliseconds of work ahead; those are not
+            overtaken by what other workers are given.
         pure : bool, default True
             Whether equal calls are the same task. False for functions that do not return the same
             each time.
