@@ -15,8 +15,6 @@ _SHARED = "workers of one host share memory already: leave it out"
 
 #: Names of methods, with the way around.
 WAYS_AROUND = {
-    "restart": _NEW,
-    "restart_workers": _NEW,
     "run_on_scheduler": "run() calls in the workers",
     "who_has": _INFO,
     "has_what": _INFO,

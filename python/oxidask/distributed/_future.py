@@ -12,6 +12,9 @@ from oxidask.distributed import _callbacks, _nested
 if TYPE_CHECKING:
     from oxidask.distributed.client import Client
 
+#: Sessions of asynchronous clients.
+_asynchronous: set[int] = set()
+
 
 def _result(self: Future, timeout: Any = None) -> Any:
     """Wait for the result and return it.
@@ -35,16 +38,30 @@ def _result(self: Future, timeout: Any = None) -> Any:
     CancelledError
         If the task was cancelled.
     """
+    if self._session in _asynchronous:
+        return _later(self, self._result, timeout)
     return self._result(_seconds(timeout))
+
+
+def _later(self: Future, function: Callable[[], Any], timeout: Any) -> Any:
+    """Wait in the event loop, then call a function that finds the future done."""
+    from oxidask.distributed import _asynchronous
+
+    return _asynchronous.when_done(self, function, _seconds(timeout))
 
 
 def _exception(self: Future, timeout: Any = None, **_kwargs: Any) -> BaseException | None:
     """Wait for the end of the task; return what it raised, or None."""
+    if self._session in _asynchronous:
+        return _later(self, self._exception, timeout)  # type: ignore[no-any-return]
     return self._exception(_seconds(timeout))
 
 
 def _traceback(self: Future, timeout: Any = None, **_kwargs: Any) -> TracebackType | None:
     """Wait for the end of the task; return the traceback of what it raised, or None."""
+    if self._session in _asynchronous:
+        frames = lambda: getattr(self._exception(), "__traceback__", None)  # noqa: E731
+        return _later(self, frames, timeout)  # type: ignore[no-any-return]
     error = self._exception(_seconds(timeout))
     return None if error is None else error.__traceback__
 
@@ -58,7 +75,7 @@ def _cancel(
 
 def _retry(self: Future, **_kwargs: Any) -> None:
     """Try a task that failed again."""
-    self.client.retry([self])
+    self.client._session.retry([self])
 
 
 def _release(self: Future) -> None:
@@ -89,25 +106,11 @@ def _client(self: Future) -> Client:
 
 def _type(self: Future) -> type | None:
     """Return the type of the result, once it is there."""
-    return type(self._result(None)) if self.status == "finished" else None
+    return type(self._result()) if self.status == "finished" else None
 
 
 def _await(self: Future) -> Generator[Any, None, Any]:
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    done = loop.create_future()
-
-    def tell(_: Future) -> None:
-        def set_done() -> None:
-            if not done.done():
-                done.set_result(None)
-
-        loop.call_soon_threadsafe(set_done)
-
-    _callbacks.add(self, tell)
-    yield from done.__await__()
-    return self._result(None)
+    return _later(self, self._result, None).__await__()  # type: ignore[no-any-return]
 
 
 def _reduce(self: Future) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from oxidask import _core
 from oxidask._core import Delayed, Future, Session, Unpacked
 from oxidask._names import funcname
-from oxidask.distributed import _absent, _callbacks, _default, _nested
+from oxidask.distributed import _absent, _callbacks, _default, _future, _nested
 from oxidask.distributed._future import _seconds
 from oxidask.distributed._problems import ClusterClosedError
 
@@ -44,6 +44,8 @@ class Client:
         starts a `LocalCluster` with the other arguments.
     set_as_default : bool, default True
         Whether `compute`, `persist` and their kin use this client from now on.
+    asynchronous : bool, default False
+        Whether it is for code in an event loop: methods that wait return awaitables.
     name : str, optional
         A name, for whoever looks.
     **kwargs
@@ -58,6 +60,14 @@ class Client:
     6
     """
 
+    def __new__(cls, *args: Any, asynchronous: bool = False, **kwargs: Any) -> Client:
+        """Make the kind of client that suits an event loop, if it is for one."""
+        if asynchronous and cls is Client:
+            from oxidask.distributed._asynchronous import AsynchronousClient
+
+            cls = AsynchronousClient
+        return object.__new__(cls)
+
     def __init__(
         self,
         address: Any = None,
@@ -70,11 +80,6 @@ class Client:
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if asynchronous:
-            raise NotImplementedError(
-                "Client(asynchronous=True) is not there yet; use a Client as it is and await its "
-                "futures"
-            )
         if scheduler_file is not None or security is not None:
             raise NotImplementedError(
                 "Client(scheduler_file=, security=): clusters over a network are not there yet; "
@@ -107,6 +112,8 @@ class Client:
         self.status = "running"
         self._set_as_default = set_as_default
         _clients[self._session.number] = self
+        if self.asynchronous:
+            _future._asynchronous.add(self._session.number)
         if set_as_default:
             _default.push(self)
 
@@ -147,9 +154,9 @@ class Client:
         retries : int, optional
             How often a call that raises is tried again.
         priority : int, default 0
-            Larger ones start first. In a task it is the task's own unless one is given. Of tasks that
-            are known to be short a worker is given some milliseconds of work ahead; those are not
-            overtaken by what other workers are given.
+            Larger ones start first. In a task it is the task's own unless one is given. Of tasks
+            that are known to be short a worker is given some milliseconds of work ahead; those
+            are not overtaken by what other workers are given.
         pure : bool, default True
             Whether equal calls are the same task. False for functions that do not return the same
             each time.
@@ -271,7 +278,7 @@ class Client:
         _collect_futures(futures, flat)
         unique = list(dict.fromkeys(flat))
         if errors == "skip":
-            wait(unique)
+            _wait(unique, None, "ALL_COMPLETED")
             unique = [future for future in unique if future.status == "finished"]
         values = dict(zip(unique, self._session.gather(unique, False), strict=True))
         return _filled(futures, values)
@@ -353,7 +360,7 @@ class Client:
             one if task is None else next(futures) for one, task in zip(given, tasks, strict=True)
         ]
         if sync:
-            result = self.gather(result)
+            result = Client.gather(self, result)
         return result if is_many else result[0]
 
     def _tasks_of(self, given: list[Any], optimize_graph: bool) -> list[Delayed | None]:
@@ -437,7 +444,7 @@ class Client:
             flat, kwargs.get("priority") or 0, kwargs.get("retries") or 0
         )
         filled = _refilled(tasks, iter(futures))
-        result = self.gather(filled) if sync else filled
+        result = Client.gather(self, filled) if sync else filled
         return result if isinstance(keys, list) else result[0]
 
     # ---- Futures ----
@@ -519,7 +526,7 @@ class Client:
 
     def nthreads(self, workers: Any = None, **kwargs: Any) -> dict[str, int]:
         """Return the number of threads of each worker."""
-        info = self.scheduler_info()["workers"]
+        info = Client.scheduler_info(self)["workers"]
         return {name: one["nthreads"] for name, one in info.items()}
 
     ncores = nthreads
@@ -535,7 +542,7 @@ class Client:
         limit = _seconds(timeout)
         until = None if limit is None else time.monotonic() + limit
         while True:
-            there = len(self.scheduler_info()["workers"])
+            there = len(Client.scheduler_info(self)["workers"])
             if there >= n_workers:
                 return
             if until is not None and time.monotonic() > until:
@@ -573,7 +580,7 @@ class Client:
             )
         if on_error not in ("raise", "return", "ignore"):
             raise ValueError(f"run(on_error={on_error!r}): 'raise', 'return' or 'ignore' is meant")
-        info = self.scheduler_info()["workers"]
+        info = Client.scheduler_info(self)["workers"]
         unknown = [name for name in workers or [] if name not in info]
         if unknown:
             raise ValueError(
@@ -628,6 +635,79 @@ class Client:
         )
         return self._session.gather(futures, False)
 
+    def restart(self, timeout: Any = None, wait_for_workers: bool = True, **kwargs: Any) -> Client:
+        """Cancel all work in the cluster, of all its clients, and start its workers anew.
+
+        Parameters
+        ----------
+        timeout : float or str, optional
+            How long to wait for the new workers; 60 seconds by default.
+        wait_for_workers : bool, default True
+            Whether to wait for them.
+
+        Returns
+        -------
+        Client
+            This one. Its futures are cancelled.
+
+        Raises
+        ------
+        TimeoutError
+            If the workers are not there in time.
+        """
+        self._restart(None, True, timeout, wait_for_workers)
+        return self
+
+    def restart_workers(
+        self,
+        workers: list[str],
+        timeout: Any = None,
+        raise_for_error: bool = True,
+    ) -> dict[str, str]:
+        """Start some workers anew; what they ran runs again, elsewhere or there.
+
+        Parameters
+        ----------
+        workers : list of str
+            Names of workers.
+        timeout : float or str, optional
+            How long to wait for the new workers; 60 seconds by default.
+        raise_for_error : bool, default True
+            Whether to raise TimeoutError if they are not there in time.
+
+        Returns
+        -------
+        dict
+            "OK" or "timed out", by worker's name. The new workers have new names.
+        """
+        try:
+            self._restart(list(workers), False, timeout, True)
+        except TimeoutError:
+            if raise_for_error:
+                raise
+            return dict.fromkeys(workers, "timed out")
+        return dict.fromkeys(workers, "OK")
+
+    def _restart(self, names: list[str] | None, cancels: bool, timeout: Any, waits: bool) -> None:
+        before = Client.scheduler_info(self)["workers"]
+        unknown = [name for name in names or [] if name not in before]
+        if unknown:
+            raise ValueError(
+                f"restart_workers: there is no worker {unknown[0]!r}; the workers are "
+                f"{sorted(before)}"
+            )
+        old = {one["id"] for name, one in before.items() if names is None or name in names}
+        self.cluster._restart(sorted(old), cancels)
+        limit = 60.0 if timeout is None else _seconds(timeout)
+        until = time.monotonic() + (limit or 0.0)
+        while waits:
+            there = {one["id"] for one in Client.scheduler_info(self)["workers"].values()}
+            if not there & old and len(there) >= len(before):
+                return
+            if time.monotonic() > until:
+                raise TimeoutError(f"the workers were not there again after {limit} s")
+            time.sleep(0.01)
+
     def close(self, timeout: Any = None) -> None:
         """Disconnect; results that only this client wanted are released.
 
@@ -640,18 +720,18 @@ class Client:
         _callbacks.forget(self._session.number)
         self._session.close()
         if self._owns_cluster:
-            self.cluster.close()
+            self.cluster._close()
 
     def shutdown(self) -> None:
         """Close the cluster, whoever started it, and the client."""
-        self.close()
-        self.cluster.close()
+        Client.close(self)
+        self.cluster._close()
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        Client.close(self)
 
     def __del__(self) -> None:
         # A client that was never made has no status; at the end of Python all were closed.
@@ -661,7 +741,7 @@ class Client:
     def __repr__(self) -> str:
         if self.status == "closed":
             return "<Client: closed>"
-        workers = self.scheduler_info()["workers"]
+        workers = Client.scheduler_info(self)["workers"]
         threads = sum(one["nthreads"] for one in workers.values())
         address = self.cluster.scheduler_address
         return f"<Client: {address!r} workers={len(workers)} threads={threads}>"
@@ -739,7 +819,7 @@ def _refilled(part: Any, items: Iterator[Any]) -> Any:
 @atexit.register
 def _close_all() -> None:
     for client in list(_clients.values()):
-        client.close()
+        Client.close(client)
 
 
 def _forget_parent() -> None:
@@ -810,7 +890,7 @@ class DoneAndNotDoneFutures(NamedTuple):
     not_done: set[Future]
 
 
-def wait(fs: Any, timeout: Any = None, return_when: str = "ALL_COMPLETED") -> DoneAndNotDoneFutures:
+def wait(fs: Any, timeout: Any = None, return_when: str = "ALL_COMPLETED") -> Any:
     """Wait until futures are done, in whatever way.
 
     Parameters
@@ -823,7 +903,7 @@ def wait(fs: Any, timeout: Any = None, return_when: str = "ALL_COMPLETED") -> Do
     Returns
     -------
     named pair of sets
-        ``done`` and ``not_done``.
+        ``done`` and ``not_done``; an awaitable of it for futures of an asynchronous client.
 
     Raises
     ------
@@ -835,9 +915,17 @@ def wait(fs: Any, timeout: Any = None, return_when: str = "ALL_COMPLETED") -> Do
         raise NotImplementedError(
             f"wait(return_when={return_when!r}): 'ALL_COMPLETED' or 'FIRST_COMPLETED' is meant"
         )
+    limit = _seconds(timeout)
+    if futures and futures[0]._session in _future._asynchronous:
+        from oxidask.distributed._asynchronous import in_thread
+
+        return in_thread(_wait, futures, limit, return_when)
+    return _wait(futures, limit, return_when)
+
+
+def _wait(futures: list[Future], limit: float | None, return_when: str) -> DoneAndNotDoneFutures:
     if futures:
         session = _client_of(futures[0]._session)._session
-        limit = _seconds(timeout)
         waits = session.wait_all if return_when == "ALL_COMPLETED" else session.wait_any
         if not waits(futures, limit):
             left = sum(not future.done() for future in futures)

@@ -284,6 +284,11 @@ impl Future {
         py.detach(|| self.hold.shared.client.say(message));
     }
 
+    /// Whether there is nothing to fetch: its small result is here, or it failed.
+    fn _is_here(&self) -> bool {
+        self.hold.shared.client.is_here(self.hold.task)
+    }
+
     /// Gives the result up, as if this future were gone.
     fn _release(&self, py: Python<'_>) {
         self.hold.let_go();

@@ -131,6 +131,11 @@ impl ThreadCluster {
         })
     }
 
+    /// Cancels all tasks of all clients.
+    fn cancel_all(&self, py: Python<'_>, reason: &str) {
+        py.detach(|| self.cluster.cancel_all(reason));
+    }
+
     /// Ends the cluster: clients are told, workers leave once their tasks have ended.
     fn close(&self, py: Python<'_>, reason: &str) {
         py.detach(|| self.cluster.close(reason));

@@ -94,6 +94,17 @@ impl ProcessCluster {
         Ok(py.detach(|| self.host.launch_worker())?)
     }
 
+    /// Starts some workers anew; with `cancels`, all tasks of all clients are cancelled before.
+    fn restart(&self, py: Python<'_>, workers: Vec<u32>, cancels: bool) {
+        py.detach(|| {
+            if cancels {
+                self.cluster.cancel_all("the cluster was restarted");
+            }
+            let workers: Vec<WorkerId> = workers.into_iter().map(WorkerId).collect();
+            self.host.restart(&workers);
+        });
+    }
+
     /// Ends all workers; kills those that have not gone after so many seconds.
     fn close(&self, py: Python<'_>, patience: f64) {
         py.detach(|| {

@@ -86,7 +86,9 @@ impl Shared {
     }
 
     fn find(&self, identity: u128) -> Option<Held> {
-        Held::upgrade(self.registry.lock().expect(NO_PANIC).get(&identity)?)
+        let held = Held::upgrade(self.registry.lock().expect(NO_PANIC).get(&identity)?)?;
+        // One that was cancelled is not what is asked for: it is to run.
+        (!self.client.is_cancelled(held.task)).then_some(held)
     }
 
     fn hold(self: &Arc<Self>, task: ClientTask, identity: u128) -> Held {

@@ -349,6 +349,25 @@ impl Client {
         self.lock().slots.get(&task).map(|slot| slot.status.clone())
     }
 
+    /// Whether nothing has to be fetched to have the outcome of a future that is done.
+    pub fn is_here(&self, task: ClientTask) -> bool {
+        let state = self.lock();
+        state.slots.get(&task).is_none_or(|slot| match slot.status {
+            Status::Pending => false,
+            Status::Finished => slot.got.is_some(),
+            Status::Erred(_) => true,
+        })
+    }
+
+    /// Whether a future was cancelled, or what it needs.
+    pub fn is_cancelled(&self, task: ClientTask) -> bool {
+        let state = self.lock();
+        state.slots.get(&task).is_some_and(|slot| match &slot.status {
+            Status::Erred(problem) => matches!(**problem, Problem::Cancelled { .. }),
+            Status::Pending | Status::Finished => false,
+        })
+    }
+
     /// Why the cluster ended, if it did.
     pub fn closed(&self) -> Option<String> {
         self.lock().closed.clone()

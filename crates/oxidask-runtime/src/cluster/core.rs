@@ -161,6 +161,13 @@ impl Core {
         self.carry_out_outputs();
     }
 
+    /// Cancels all that clients want.
+    pub(super) fn cancel_all(&mut self, reason: &str) {
+        let tasks = self.submissions.wanted();
+        self.reasons.extend(tasks.iter().map(|&task| (task, reason.to_owned())));
+        self.tell(Event::TasksCancelled { tasks });
+    }
+
     pub(super) fn client_arena_added(&mut self, arena: u32, client: u64) {
         self.node.arena_added(arena, Reader::Client(client));
     }

@@ -183,6 +183,11 @@ impl Cluster {
         Arc::clone(&self.lock().arenas)
     }
 
+    /// Cancels all tasks of all clients.
+    pub fn cancel_all(&self, reason: &str) {
+        self.with(|core| core.cancel_all(reason));
+    }
+
     /// Tells all clients that the cluster ends, and workers to close.
     pub fn close(&self, reason: &str) {
         self.with(|core| core.close(reason));

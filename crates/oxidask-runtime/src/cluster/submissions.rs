@@ -1,6 +1,6 @@
 //! Which client's which task a task of the scheduler is, and how it is called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oxidask_graph::{Edges, EdgesBuilder};
 use oxidask_protocol::{ClientTask, Graph, TaskId};
@@ -99,6 +99,12 @@ impl Submissions {
             })
             .filter(|task| self.of_task[task.index()] != u32::MAX)
             .collect()
+    }
+
+    /// All tasks that are not forgotten and that the clients wanted that submitted them.
+    pub(super) fn wanted(&self) -> Vec<TaskId> {
+        let clients: BTreeSet<u64> = self.of_client.keys().map(|&(client, _)| client).collect();
+        clients.into_iter().flat_map(|client| self.wanted_by(client)).collect()
     }
 
     /// A task is forgotten; returns its submission if it was the last.

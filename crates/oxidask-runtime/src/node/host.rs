@@ -1,6 +1,6 @@
 //! The thread of a node: reads what workers say, starts new ones for those that died.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -75,6 +75,8 @@ struct Shared {
     /// Why no worker can be started.
     problem: Option<String>,
     names: BTreeMap<WorkerId, String>,
+    /// Workers that are being ended to be started anew.
+    restarted: BTreeSet<WorkerId>,
 }
 
 /// A node with worker processes.
@@ -260,6 +262,14 @@ impl Host {
         drop(shared);
         self.changed.notify_all();
         self.poller.wake();
+    }
+
+    /// Ends some workers, and starts others in their place; they are not blamed for it.
+    pub fn restart(&self, workers: &[WorkerId]) {
+        self.lock().restarted.extend(workers);
+        for &worker in workers {
+            self.launcher.kill(worker);
+        }
     }
 
     fn replace(&self) {
@@ -507,7 +517,8 @@ impl Host {
                 .filter_map(|number| u32::try_from(number.checked_sub(1)?).ok().map(TaskId))
                 .collect();
             let is_closing = self.is_closing.load(Ordering::SeqCst);
-            let death = Death { cause, crashed: !is_closing, running };
+            let is_restarted = self.lock().restarted.remove(&worker);
+            let death = Death { cause, crashed: !is_closing && !is_restarted, running };
             self.lock().joined -= 1;
             self.cluster.worker_lost(worker, death);
             if !is_closing {

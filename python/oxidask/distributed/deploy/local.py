@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import threading
 import weakref
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from oxidask import _core, _zygote
@@ -36,7 +37,6 @@ _NOT_YET = {
     "memory_limit": "keep chunks small enough for all of them to fit, or start fewer workers",
     "resources": "start a cluster for each kind of work",
     "local_directory": "nothing is written to disk yet",
-    "asynchronous": "use the cluster as it is and await its futures",
     "security": "the cluster listens on a socket that only you can open",
     "worker_class": "workers are processes or threads: processes=True or False",
     "scheduler_kwargs": "the scheduler takes no options yet",
@@ -60,6 +60,8 @@ class LocalCluster:
         Whether workers are processes; otherwise they are threads of this one.
     name : str, optional
         A name, for whoever looks.
+    asynchronous : bool, default False
+        Whether `close` returns an awaitable. ``async with`` works in any case.
     **kwargs
         Other options of Dask's: those that change nothing here, such as ``silence_logs``, are
         taken; those that promise what is not there yet raise NotImplementedError.
@@ -78,8 +80,10 @@ class LocalCluster:
         n_workers: int | None = None,
         threads_per_worker: int | None = None,
         processes: bool | None = None,
+        asynchronous: bool = False,
         **kwargs: Any,
     ) -> None:
+        self.asynchronous = asynchronous
         _check_options(kwargs)
         _check_number("n_workers", n_workers, 0)
         _check_number("threads_per_worker", threads_per_worker, 1)
@@ -105,7 +109,7 @@ class LocalCluster:
                 for number in range(n_workers):
                     self._start_worker(cluster, threads, number)
         except BaseException:
-            self.close()
+            self._close()
             raise
         self.status = "running"
         _alive.add(self)
@@ -160,8 +164,47 @@ class LocalCluster:
             self._task_client = client.Client(self, set_as_default=False)
         return self._task_client
 
-    def close(self, timeout: Any = None) -> None:
-        """End the cluster; tasks that run go on to their end, unseen."""
+    def _restart(self, workers: list[int], cancels: bool) -> None:
+        if isinstance(self._cluster, _core.ProcessCluster):
+            self._cluster.restart(workers, cancels)
+            return
+        if self._cluster is not None and cancels:
+            self._cluster.cancel_all("the cluster was restarted")
+        raise NotImplementedError(
+            "threads cannot be started anew, so this cluster keeps its workers"
+            + ("; all work was cancelled" if cancels else "")
+            + ": use processes=True for workers that can be restarted"
+        )
+
+    def close(self, timeout: Any = None) -> Any:
+        """End the cluster; tasks that run go on to their end, unseen.
+
+        Returns
+        -------
+        None
+            Or an awaitable, with ``asynchronous=True``.
+        """
+        if self.asynchronous:
+            from oxidask.distributed import _asynchronous
+
+            if _asynchronous.loop_runs():
+                return _asynchronous.in_thread(self._close)
+        return self._close()
+
+    async def __aenter__(self) -> LocalCluster:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        from oxidask.distributed import _asynchronous
+
+        await _asynchronous.in_thread(self._close)
+
+    def __await__(self) -> Generator[Any, None, LocalCluster]:
+        from oxidask.distributed import _asynchronous
+
+        return _asynchronous._given(self).__await__()
+
+    def _close(self) -> None:
         if self.status == "closed":
             return
         self.status = "closed"
@@ -183,12 +226,12 @@ class LocalCluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._close()
 
     def __del__(self) -> None:
         # A cluster that was refused has no status.
         if getattr(self, "status", "closed") != "closed":
-            self.close()
+            self._close()
 
 
 def _check_options(options: dict[str, Any]) -> None:
@@ -229,14 +272,19 @@ class ClusterElsewhere:
                 "process may have ended"
             ) from error
 
+    def _restart(self, workers: list[int], cancels: bool) -> None:
+        raise NotImplementedError("restart a cluster from the process that started it")
+
     def close(self) -> None:
         """Do nothing: the cluster belongs to the process that started it."""
+
+    _close = close
 
 
 @atexit.register
 def _close_all() -> None:
     for cluster in list(_alive):
-        cluster.close()
+        cluster._close()
 
 
 def _forget_parent() -> None:
