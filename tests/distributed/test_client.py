@@ -833,7 +833,6 @@ def test_what_belongs_to_clusters_is_refused_with_a_cluster(cluster):
         (("tcp://127.0.0.1:8786",), "over a network are not there yet"),
         ((None, None, None, True, "file.json"), "scheduler_file="),
         ((None, None, None, True, None, "security"), "security="),
-        ((None, None, None, True, None, None, True), "asynchronous=True"),
     ],
 )
 def test_clients_over_a_network_are_not_there_yet(arguments, said):
@@ -844,7 +843,7 @@ def test_clients_over_a_network_are_not_there_yet(arguments, said):
 @pytest.mark.parametrize(
     "name",
     [
-        *("restart", "restart_workers", "run_on_scheduler", "who_has", "has_what", "processing"),
+        *("run_on_scheduler", "who_has", "has_what", "processing"),
         *("nbytes", "call_stack", "profile", "get_task_stream", "get_versions"),
         *("get_worker_logs", "get_scheduler_logs", "log_event", "get_events", "subscribe_topic"),
         *("unsubscribe_topic", "upload_file", "register_plugin", "unregister_worker_plugin"),

@@ -97,7 +97,6 @@ def test_options_that_ask_for_nothing_that_is_not_there_are_taken():
         ({"resources": {"GPU": 1}}, "a cluster for each"),
         ({"local_directory": "/somewhere"}, "disk"),
         ({"host": "127.0.0.1"}, "network"),
-        ({"asynchronous": True}, "await"),
     ],
 )
 def test_an_option_that_promises_what_is_not_there_says_what_to_do(option, instead):
