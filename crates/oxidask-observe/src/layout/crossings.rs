@@ -1,5 +1,6 @@
 //! Orders the nodes within their layers so that few edges cross.
 
+use super::Csr;
 use super::proper::Proper;
 
 /// At most this many passes over all layers.
@@ -11,20 +12,23 @@ const EXCHANGE_BUDGET: usize = 1_000_000;
 /// Give up after so many sweeps without a better order.
 const PATIENCE: usize = 6;
 
-/// Puts each layer of the graph in its best order found, and neighbours in the same order.
-pub(super) fn reduce(graph: &mut Proper) {
-    let mut best = Order { layers: Vec::new(), position: Vec::new() };
+/// Puts each layer of the graph in its best order found, and neighbours in the same order; gives how
+/// often edges cross.
+pub(super) fn reduce(graph: &mut Proper) -> usize {
+    let mut best = Order::default();
     let mut fewest = usize::MAX;
     let sweeps = (SWEEP_BUDGET / graph.size().max(1)).clamp(2, MOST_SWEEPS);
-    let mut exchange_budget = EXCHANGE_BUDGET;
+    let mut sorting = Sorting::default();
+    let mut exchange = Exchange { budget: EXCHANGE_BUDGET, ..Exchange::default() };
+    let mut counting = Counting::default();
     for start in [From::Sources, From::Sinks] {
         let mut order = depth_first_order(graph, start);
-        let mut crossings = count_crossings(graph, &order);
+        let mut crossings = counting.crossings(graph, &order);
         let mut since_better = 0;
         for sweep in 0..=sweeps / 2 {
             if crossings < fewest {
                 fewest = crossings;
-                best = order.clone();
+                best.clone_from(&order);
                 since_better = 0;
             }
             since_better += 1;
@@ -32,9 +36,9 @@ pub(super) fn reduce(graph: &mut Proper) {
                 break;
             }
             let downwards = (sweep % 2 == 0) == (start == From::Sources);
-            sort_by_medians(graph, &mut order, downwards, sweep % 4 >= 2);
-            exchange_neighbours(graph, &mut order, &mut exchange_budget);
-            crossings = count_crossings(graph, &order);
+            sorting.sweep(graph, &mut order, downwards, sweep % 4 >= 2);
+            exchange.neighbours(graph, &mut order);
+            crossings = counting.crossings(graph, &order);
         }
         if fewest == 0 {
             break;
@@ -42,14 +46,34 @@ pub(super) fn reduce(graph: &mut Proper) {
     }
     graph.above.sort_by_position(&best.position);
     graph.below.sort_by_position(&best.position);
-    graph.layers = best.layers;
+    for (layer, nodes) in graph.layers.iter_mut().enumerate() {
+        nodes.copy_from_slice(best.layer(layer));
+    }
+    fewest
 }
 
-/// Layers from left to right, and the place of each node in its layer.
-#[derive(Clone)]
+/// The nodes of each layer from left to right, layer after layer, and the place of each in its layer.
+#[derive(Default)]
 struct Order {
-    layers: Vec<Vec<u32>>,
+    nodes: Vec<u32>,
+    starts: Vec<usize>,
     position: Vec<u32>,
+}
+
+impl Order {
+    fn layers(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    fn layer(&self, layer: usize) -> &[u32] {
+        &self.nodes[self.starts[layer]..self.starts[layer + 1]]
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        self.nodes.clone_from(&other.nodes);
+        self.starts.clone_from(&other.starts);
+        self.position.clone_from(&other.position);
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,8 +89,12 @@ fn depth_first_order(graph: &Proper, start: From) -> Order {
         From::Sources => (&graph.below, &graph.above),
         From::Sinks => (&graph.above, &graph.below),
     };
-    let mut order =
-        Order { layers: vec![Vec::new(); graph.layers.len()], position: vec![0; nodes] };
+    let mut starts = vec![0];
+    for layer in &graph.layers {
+        starts.push(starts[starts.len() - 1] + layer.len());
+    }
+    let mut order = Order { nodes: vec![0; nodes], starts, position: vec![0; nodes] };
+    let mut filled = vec![0; graph.layers.len()];
     let mut is_seen = vec![false; nodes];
     let mut stack = Vec::new();
     for root in (0..nodes as u32).filter(|&node| back.len_of(node) == 0) {
@@ -75,87 +103,152 @@ fn depth_first_order(graph: &Proper, start: From) -> Order {
             if std::mem::replace(&mut is_seen[node as usize], true) {
                 continue;
             }
-            let layer = &mut order.layers[graph.layer_of[node as usize] as usize];
-            order.position[node as usize] = layer.len() as u32;
-            layer.push(node);
+            let layer = graph.layer_of[node as usize] as usize;
+            order.position[node as usize] = filled[layer];
+            order.nodes[order.starts[layer] + filled[layer] as usize] = node;
+            filled[layer] += 1;
             stack.extend(next.of(node).iter().rev().filter(|&&other| !is_seen[other as usize]));
         }
     }
     order
 }
 
-/// One pass over the layers: each is sorted by the medians of its neighbours in the one before.
-fn sort_by_medians(graph: &Proper, order: &mut Order, downwards: bool, ties_reversed: bool) {
-    let neighbours = if downwards { &graph.above } else { &graph.below };
-    let count = order.layers.len();
-    let mut positions: Vec<u32> = Vec::new();
-    let mut movable: Vec<(f64, f64, u32)> = Vec::new();
-    for step in 1..count {
-        let layer = if downwards { step } else { count - 1 - step };
-        movable.clear();
-        for &node in &order.layers[layer] {
-            positions.clear();
-            positions
-                .extend(neighbours.of(node).iter().map(|&other| order.position[other as usize]));
-            positions.sort_unstable();
-            if let Some(median) = weighted_median(&positions) {
-                let sum: u64 = positions.iter().map(|&position| u64::from(position)).sum();
-                movable.push((median, sum as f64 / positions.len() as f64, node));
+/// Sorts layers by medians. What it holds is room, kept from one layer to the next.
+#[derive(Default)]
+struct Sorting {
+    positions: Vec<u32>,
+    /// Median, mean, and node.
+    movable: Vec<(f64, f64, u32)>,
+    sorted: Vec<(f64, f64, u32)>,
+    /// Where nodes with a median from this place on to the next begin in `sorted`.
+    begins: Vec<usize>,
+}
+
+impl Sorting {
+    /// One pass over the layers: each is sorted by the medians of its neighbours in the one before.
+    fn sweep(&mut self, graph: &Proper, order: &mut Order, downwards: bool, ties_reversed: bool) {
+        let neighbours = if downwards { &graph.above } else { &graph.below };
+        let count = order.layers();
+        for step in 1..count {
+            let (layer, before) =
+                if downwards { (step, step - 1) } else { (count - 1 - step, count - step) };
+            self.find_medians(neighbours, order, layer);
+            if ties_reversed {
+                self.movable.reverse();
+            }
+            self.sort(order.layer(before).len());
+            let mut sorted = self.sorted.iter().map(|&(_, _, node)| node);
+            let nodes = &mut order.nodes[order.starts[layer]..order.starts[layer + 1]];
+            for (position, place) in nodes.iter_mut().enumerate() {
+                // Nodes without a neighbour on that side keep their place.
+                if neighbours.len_of(*place) > 0 {
+                    *place = sorted.next().expect("as many nodes as places");
+                }
+                order.position[*place as usize] = position as u32;
             }
         }
-        if ties_reversed {
-            movable.reverse();
+    }
+
+    fn find_medians(&mut self, neighbours: &Csr, order: &Order, layer: usize) {
+        self.movable.clear();
+        for &node in order.layer(layer) {
+            let place = |&other: &u32| order.position[other as usize];
+            let (median, mean) = match neighbours.of(node) {
+                [] => continue,
+                [one] => (f64::from(place(one)), f64::from(place(one))),
+                several => {
+                    self.positions.clear();
+                    self.positions.extend(several.iter().map(place));
+                    self.positions.sort_unstable();
+                    let sum: u64 = self.positions.iter().map(|&place| u64::from(place)).sum();
+                    (weighted_median(&self.positions), sum as f64 / several.len() as f64)
+                }
+            };
+            self.movable.push((median, mean, node));
         }
-        movable.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        let mut sorted = movable.iter().map(|&(_, _, node)| node);
-        for place in &mut order.layers[layer] {
-            // Nodes without a neighbour on that side keep their place.
-            if neighbours.len_of(*place) > 0 {
-                *place = sorted.next().expect("as many nodes as places");
+    }
+
+    /// Puts `movable` in order, as `sorted`: by counting how many belong between two of the `places`
+    /// of the layer before, which are few.
+    fn sort(&mut self, places: usize) {
+        self.begins.clear();
+        self.begins.resize(places + 1, 0);
+        for &(median, ..) in &self.movable {
+            self.begins[median as usize + 1] += 1;
+        }
+        for place in 0..places {
+            self.begins[place + 1] += self.begins[place];
+        }
+        self.sorted.resize(self.movable.len(), (0.0, 0.0, 0));
+        for &item in &self.movable {
+            let next = &mut self.begins[item.0 as usize];
+            self.sorted[*next] = item;
+            *next += 1;
+        }
+        // Now each place has where its nodes end.
+        let mut begin = 0;
+        for &end in &self.begins[..places] {
+            if end - begin > 1 {
+                self.sorted[begin..end]
+                    .sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
             }
-        }
-        for (position, &node) in order.layers[layer].iter().enumerate() {
-            order.position[node as usize] = position as u32;
+            begin = end;
         }
     }
 }
 
 /// The median; of an even number, the one of the middle two around which positions are denser.
-fn weighted_median(positions: &[u32]) -> Option<f64> {
-    let (first, last) = (f64::from(*positions.first()?), f64::from(*positions.last()?));
+fn weighted_median(positions: &[u32]) -> f64 {
+    let (first, last) = (f64::from(positions[0]), f64::from(positions[positions.len() - 1]));
     let middle = positions.len() / 2;
     let upper = f64::from(positions[middle]);
     if positions.len() % 2 == 1 {
-        return Some(upper);
+        return upper;
     }
     let lower = f64::from(positions[middle - 1]);
     let (left, right) = (lower - first, last - upper);
     if left + right == 0.0 {
-        return Some(f64::midpoint(lower, upper));
+        return f64::midpoint(lower, upper);
     }
-    Some((lower * right + upper * left) / (left + right))
+    (lower * right + upper * left) / (left + right)
 }
 
-/// Swaps neighbours in a layer as long as this removes crossings and the budget lasts.
-fn exchange_neighbours(graph: &Proper, order: &mut Order, budget: &mut usize) {
-    loop {
-        let mut is_better = false;
-        for layer in 0..order.layers.len() {
-            let mut sides = Sides::new(graph, order, layer);
-            let steps = sides.above.len() + sides.below.len() + order.layers[layer].len();
-            let Some(left) = budget.checked_sub(2 * steps) else {
-                return;
-            };
-            *budget = left;
-            is_better |= sides.exchange(order, layer);
-        }
-        if !is_better {
-            return;
+/// Swaps neighbours in layers.
+#[derive(Default)]
+struct Exchange {
+    /// Steps that are left.
+    budget: usize,
+    /// Layers that changed, or a layer beside them did, since they were last looked at.
+    is_due: Vec<bool>,
+    sides: Sides,
+}
+
+impl Exchange {
+    /// Swaps as long as this removes crossings and the budget lasts.
+    fn neighbours(&mut self, graph: &Proper, order: &mut Order) {
+        let layers = order.layers();
+        self.is_due.clear();
+        self.is_due.resize(layers, true);
+        while self.is_due.contains(&true) {
+            for layer in 0..layers {
+                if !std::mem::take(&mut self.is_due[layer]) {
+                    continue;
+                }
+                let steps = self.sides.fill(graph, order, layer);
+                let Some(left) = self.budget.checked_sub(2 * steps) else {
+                    return;
+                };
+                self.budget = left;
+                if self.sides.exchange(order, layer) {
+                    self.is_due[layer.saturating_sub(1)..(layer + 2).min(layers)].fill(true);
+                }
+            }
         }
     }
 }
 
 /// Positions of the neighbours of the nodes of one layer, sorted, node after node.
+#[derive(Default)]
 struct Sides {
     above: Vec<u32>,
     below: Vec<u32>,
@@ -163,11 +256,14 @@ struct Sides {
 }
 
 impl Sides {
-    fn new(graph: &Proper, order: &Order, layer: usize) -> Self {
-        let mut sides = Self { above: Vec::new(), below: Vec::new(), ranges: Vec::new() };
-        for &node in &order.layers[layer] {
+    /// Looks at a layer; gives how many nodes and neighbours there are.
+    fn fill(&mut self, graph: &Proper, order: &Order, layer: usize) -> usize {
+        self.above.clear();
+        self.below.clear();
+        self.ranges.clear();
+        for &node in order.layer(layer) {
             let mut range = [(0, 0); 2];
-            let lists = [(&mut sides.above, &graph.above), (&mut sides.below, &graph.below)];
+            let lists = [(&mut self.above, &graph.above), (&mut self.below, &graph.below)];
             for (side, (list, neighbours)) in lists.into_iter().enumerate() {
                 let start = list.len();
                 list.extend(
@@ -176,18 +272,18 @@ impl Sides {
                 list[start..].sort_unstable();
                 range[side] = (start as u32, list.len() as u32);
             }
-            sides.ranges.push(range);
+            self.ranges.push(range);
         }
-        sides
+        self.above.len() + self.below.len() + self.ranges.len()
     }
 
     fn exchange(&mut self, order: &mut Order, layer: usize) -> bool {
         let mut is_better = false;
+        let nodes = &mut order.nodes[order.starts[layer]..order.starts[layer + 1]];
         for right in 1..self.ranges.len() {
             let (kept, swapped) = self.crossings_of_pair(right);
             if swapped < kept {
                 self.ranges.swap(right - 1, right);
-                let nodes = &mut order.layers[layer];
                 nodes.swap(right - 1, right);
                 order.position[nodes[right - 1] as usize] = right as u32 - 1;
                 order.position[nodes[right] as usize] = right as u32;
@@ -225,42 +321,99 @@ fn pairs_in_descent(firsts: &[u32], seconds: &[u32]) -> usize {
     sum
 }
 
-/// Crossings in the whole drawing, each pair of layers by counting inversions in a Fenwick tree.
-fn count_crossings(graph: &Proper, order: &Order) -> usize {
-    let mut crossings = 0;
-    let mut tree: Vec<u32> = Vec::new();
-    let mut ends: Vec<u32> = Vec::new();
-    for pair in order.layers.windows(2) {
-        tree.clear();
-        tree.resize(pair[1].len() + 1, 0);
-        let mut total = 0;
-        for &node in &pair[0] {
-            ends.clear();
-            ends.extend(graph.below.of(node).iter().map(|&other| order.position[other as usize]));
-            for &end in &ends {
-                crossings += total - prefix_sum(&tree, end as usize + 1);
+/// Counts crossings. What it holds is room, kept from one pair of layers to the next.
+#[derive(Default)]
+struct Counting {
+    ends: Vec<u32>,
+    merged: Vec<u32>,
+}
+
+impl Counting {
+    /// Crossings in the whole drawing: edges of two layers, in the order of their upper ends, cross
+    /// where their lower ends are in descent.
+    fn crossings(&mut self, graph: &Proper, order: &Order) -> usize {
+        (0..order.layers())
+            .map(|layer| {
+                self.ends.clear();
+                for &node in order.layer(layer) {
+                    let start = self.ends.len();
+                    let below = graph.below.of(node).iter();
+                    self.ends.extend(below.map(|&other| order.position[other as usize]));
+                    // Edges of one node do not cross.
+                    self.ends[start..].sort_unstable();
+                }
+                sort_counting_descents(&mut self.ends, &mut self.merged)
+            })
+            .sum()
+    }
+}
+
+/// Sorts numbers; gives how many pairs were in descent. `merged` is room to work in.
+fn sort_counting_descents(numbers: &mut [u32], merged: &mut Vec<u32>) -> usize {
+    /// Lists up to this length are sorted by insertion.
+    const SHORT: usize = 16;
+    let mut descents = 0;
+    for short in numbers.chunks_mut(SHORT) {
+        for end in 1..short.len() {
+            let number = short[end];
+            let mut place = end;
+            while place > 0 && short[place - 1] > number {
+                short[place] = short[place - 1];
+                place -= 1;
             }
-            for &end in &ends {
-                add_one(&mut tree, end as usize + 1);
-            }
-            total += ends.len();
+            short[place] = number;
+            descents += end - place;
         }
     }
-    crossings
-}
-
-fn prefix_sum(tree: &[u32], mut index: usize) -> usize {
-    let mut sum = 0;
-    while index > 0 {
-        sum += tree[index] as usize;
-        index &= index - 1;
+    let mut len = SHORT;
+    while len < numbers.len() {
+        for pair in numbers.chunks_mut(2 * len).filter(|pair| pair.len() > len) {
+            if pair[len - 1] > pair[len] {
+                descents += merge_counting_descents(pair, len, merged);
+            }
+        }
+        len *= 2;
     }
-    sum
+    descents
 }
 
-fn add_one(tree: &mut [u32], mut index: usize) {
-    while index < tree.len() {
-        tree[index] += 1;
-        index += index & index.wrapping_neg();
+/// Merges two sorted lists, the first of which has this length.
+fn merge_counting_descents(pair: &mut [u32], len: usize, merged: &mut Vec<u32>) -> usize {
+    let (left, right) = pair.split_at(len);
+    let mut descents = 0;
+    let mut taken = 0;
+    merged.clear();
+    for &number in right {
+        while taken < len && left[taken] <= number {
+            merged.push(left[taken]);
+            taken += 1;
+        }
+        descents += len - taken;
+        merged.push(number);
+    }
+    merged.extend_from_slice(&left[taken..]);
+    pair.copy_from_slice(merged);
+    descents
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn descents_are_counted_while_sorting(
+            numbers in proptest::collection::vec(0_u32..60, 0..200),
+        ) {
+            let later = |index: usize| numbers[index + 1..].iter();
+            let expected: usize = (0..numbers.len())
+                .map(|index| later(index).filter(|&&other| other < numbers[index]).count())
+                .sum();
+            let mut sorted = numbers.clone();
+            prop_assert_eq!(sort_counting_descents(&mut sorted, &mut Vec::new()), expected);
+            prop_assert!(sorted.is_sorted());
+        }
     }
 }

@@ -119,6 +119,9 @@ pub struct Layout {
     pub edges: Vec<Vec<Point>>,
     /// The box around all of it.
     pub size: Size,
+    /// How often edges cross in the gaps between layers; those that leave one node count as one line
+    /// where they pass a layer together.
+    pub crossings: usize,
 }
 
 /// Why a graph cannot be laid out.
@@ -188,6 +191,7 @@ pub fn layout(
         nodes: vec![Point::default(); sizes.len()],
         edges: vec![Vec::new(); edges.len()],
         size: Size::default(),
+        crossings: 0,
     };
     let components = components(sizes.len(), edges);
     let mut local_index = vec![0; sizes.len()];
@@ -343,12 +347,13 @@ fn place_component(
     let local_sizes: Vec<Size> = component.nodes.iter().map(|&node| sizes[node as usize]).collect();
 
     let mut graph = Proper::new(local_layers, &local_sizes, &local_edges);
-    crossings::reduce(&mut graph);
+    let mut crossings = crossings::reduce(&mut graph);
     if let Some(broken_layers) = rows::break_wide_layers(&graph) {
         graph = Proper::new(broken_layers, &local_sizes, &local_edges);
-        crossings::reduce(&mut graph);
+        crossings = crossings::reduce(&mut graph);
     }
-    let mut xs = coordinates::assign(&mut graph);
+    layout.crossings += crossings;
+    let mut xs = coordinates::assign(&graph);
     let width = shift_to_zero(&graph, &mut xs);
     let rows = Rows::new(&graph, &local_sizes, &xs, direction);
 

@@ -193,6 +193,29 @@ fn a_tree_has_no_crossing() {
     }
 }
 
+proptest! {
+    #[test]
+    fn crossings_of_two_layers_are_counted(
+        edges in proptest::collection::btree_set((0_u32..20, 20_u32..40), 1..80),
+    ) {
+        let edges: Vec<(u32, u32)> = edges.into_iter().collect();
+        let drawn = layout(&boxes(40), &edges, Direction::TopToBottom).expect("no cycle");
+        let ends: Vec<(Point, Point)> =
+            drawn.edges.iter().map(|points| (points[0], points[points.len() - 1])).collect();
+        // Components may stand below each other.
+        let crosses = |one: &(Point, Point), other: &(Point, Point)| {
+            let is_beside = (one.0.y - other.0.y).abs() < 1.0;
+            is_beside && (one.0.x - other.0.x) * (one.1.x - other.1.x) < 0.0
+        };
+        let expected: usize = ends
+            .iter()
+            .enumerate()
+            .map(|(index, one)| ends[..index].iter().filter(|other| crosses(one, other)).count())
+            .sum();
+        prop_assert_eq!(drawn.crossings, expected);
+    }
+}
+
 #[test]
 fn tasks_of_a_map_keep_their_order() {
     let edges: Vec<(u32, u32)> = (0..64).flat_map(|node| [(node, 64), (node, 65)]).collect();
