@@ -103,28 +103,36 @@ def test_no_more_tasks_run_than_there_are_slots(one_thread, tmp_path):
     assert all(one_thread.gather(futures))
 
 
-def test_children_run_before_siblings_of_their_parent(one_thread, tally):
+@pytest.fixture
+def one_thread_of_this_process():
+    """Here orders can be told: nothing is under way between processes."""
+    with Client(processes=False, n_workers=1, threads_per_worker=1) as client:
+        yield client
+
+
+def test_children_run_before_siblings_of_their_parent(one_thread_of_this_process, tally):
     def outer(mark):
-        client = get_client()
-        client.submit(tally.add, mark.lower(), pure=False).result()
         tally.add(mark)
-
-    wait(one_thread.map(outer, "ABC", pure=False))
-    assert tally.marks() == "aAbBcC"
-
-
-def test_children_inherit_the_priority_of_their_parent(one_thread, tally, gate):
-    def outer(mark):
         get_client().submit(tally.add, mark.lower(), pure=False).result()
-        return tally.add(mark)
 
-    busy = one_thread.submit(gate.pass_through)
+    wait(one_thread_of_this_process.map(outer, "ABC", pure=False))
+    assert tally.marks() == "AaBbCc"
+
+
+def test_children_inherit_the_priority_of_their_parent(one_thread_of_this_process, tally, gate):
+    client = one_thread_of_this_process
+
+    def outer(mark):
+        tally.add(mark)
+        get_client().submit(tally.add, mark.lower(), pure=False).result()
+
+    busy = client.submit(gate.pass_through)
     gate.wait_for_somebody()
-    low = one_thread.submit(outer, "A", pure=False)
-    high = one_thread.submit(outer, "B", pure=False, priority=1)
+    low = client.submit(outer, "A", pure=False)
+    high = client.submit(outer, "B", pure=False, priority=1)
     gate.open()
     wait([busy, low, high])
-    assert tally.marks() == "bBaA"
+    assert tally.marks() == "BbAa"
 
 
 def test_other_ways_to_wait_lend_slots_too(one_thread):
