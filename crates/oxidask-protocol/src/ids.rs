@@ -56,6 +56,16 @@ id!(
     "g"
 );
 id!(
+    /// What workers are called: by a name of their own, or by the address of their host.
+    NameId,
+    "n"
+);
+id!(
+    /// Something that workers have so much of, and that tasks take while they run.
+    ResourceId,
+    "r"
+);
+id!(
     /// One try of a task. A message about an attempt that is not the current one is out of date.
     Attempt,
     "a"

@@ -10,7 +10,7 @@ mod message;
 mod record;
 mod state;
 
-pub use ids::{Attempt, GroupId, HostId, TaskId, WorkerId};
+pub use ids::{Attempt, GroupId, HostId, NameId, ResourceId, TaskId, WorkerId};
 pub use message::{
     ClientTask, ContentHash, Ending, FromClient, FromWorker, Graph, Input, Objects, Problem,
     Question, Run, Stored, ToClient, ToWorker, Value,

@@ -65,7 +65,13 @@ fn come_and_go(tasks: u64) -> (f64, usize) {
     let worker = WorkerId(0);
     let mut state = SchedulerState::new(Settings::default());
     let mut outbox = Outbox::default();
-    let joined = Event::WorkerJoined { worker, host: HostId(0), threads: 2, window: 2 };
+    let joined = Event::WorkerJoined {
+        worker,
+        host: HostId(0),
+        threads: 2,
+        window: 2,
+        offer: Box::default(),
+    };
     state.handle(joined, Duration::ZERO, &mut outbox);
     let mut run = |rows: &[&[u32]], externals: Vec<TaskId>, released: bool| {
         let task = state.place_for(1);
@@ -110,7 +116,13 @@ fn run_to_the_end(submission: Submission) -> usize {
     let mut running: VecDeque<(TaskId, Attempt)> = VecDeque::new();
     let mut finished = 0;
     state.handle(
-        Event::WorkerJoined { worker, host: HostId(0), threads: 2, window: 2 },
+        Event::WorkerJoined {
+            worker,
+            host: HostId(0),
+            threads: 2,
+            window: 2,
+            offer: Box::default(),
+        },
         Duration::ZERO,
         &mut outbox,
     );

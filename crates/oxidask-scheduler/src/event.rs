@@ -1,10 +1,10 @@
 //! What can happen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use oxidask_graph::Edges;
-use oxidask_protocol::{Attempt, GroupId, HostId, TaskId, WorkerId};
+use oxidask_protocol::{Attempt, GroupId, HostId, NameId, ResourceId, TaskId, WorkerId};
 
 /// Something that happened. A shell makes these from threads, sockets and timers.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub enum Event {
         /// Tasks that it is given at most: `threads`, or more to hide the way there. How many more
         /// depends on how short they are; see `Settings::give_ahead`.
         window: u32,
+        /// What it has for tasks that ask for something.
+        offer: Box<Offer>,
     },
     /// A worker is gone, with all that it held and ran.
     WorkerLost {
@@ -158,4 +160,28 @@ pub struct Submission {
     pub priority: i64,
     /// How often a task that raises is tried again; 0 where not named.
     pub retries: BTreeMap<u32, u32>,
+    /// What some tasks ask of the worker that runs them.
+    pub restrictions: Vec<Restriction>,
+    /// For each task that asks for something, its place in `restrictions`.
+    pub restricted: BTreeMap<u32, u32>,
+}
+
+/// What a worker has for tasks that ask for something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// What it is called.
+    pub names: BTreeSet<NameId>,
+    /// How much it has, in whatever unit, of what tasks take while they run.
+    pub resources: BTreeMap<ResourceId, u64>,
+}
+
+/// What a task asks of the worker that runs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Restriction {
+    /// The worker is called by one of these; any will do if there are none.
+    pub names: BTreeSet<NameId>,
+    /// Whether another worker will do as long as none of these is there.
+    pub allow_others: bool,
+    /// What the task takes while it runs, by what; in the unit of [`Offer::resources`].
+    pub resources: BTreeMap<ResourceId, u64>,
 }

@@ -7,6 +7,7 @@
 //! Start reading at [`SchedulerState::handle`].
 
 mod action;
+mod classes;
 mod event;
 mod planted;
 mod queue;
@@ -17,7 +18,7 @@ mod validate;
 mod workers;
 
 pub use action::{Action, Failure, Outbox, Outcome};
-pub use event::{Event, Submission};
+pub use event::{Event, Offer, Restriction, Submission};
 pub use planted::Bug;
 pub use queue::RankSet;
 pub use state::{SchedulerState, Settings};

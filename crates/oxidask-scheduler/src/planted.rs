@@ -49,11 +49,17 @@ pub enum Bug {
     AttemptsBeginAnew,
     /// Groups of forgotten submissions are never used anew.
     ForgottenGroupsStay,
+    /// What a task takes of its worker is not counted.
+    ResourcesAreNotCounted,
+    /// Tasks that may have killed a worker run beside others.
+    SuspectsRunBesideOthers,
+    /// What a task asks of its worker is forgotten when its worker is lost.
+    RestrictionsEndWithTheWorker,
 }
 
 impl Bug {
     /// Every one.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::LostWorkerKeepsItsTasks,
         Self::LostWorkerKeepsItsReplicas,
         Self::LostInputIsNotAwaited,
@@ -76,6 +82,9 @@ impl Bug {
         Self::IdsAreUsedTooEarly,
         Self::AttemptsBeginAnew,
         Self::ForgottenGroupsStay,
+        Self::ResourcesAreNotCounted,
+        Self::SuspectsRunBesideOthers,
+        Self::RestrictionsEndWithTheWorker,
     ];
 }
 

@@ -7,6 +7,7 @@ use oxidask_graph::Edges;
 use oxidask_protocol::{Attempt, GroupId, TaskId, TaskState, WorkerId};
 
 use crate::Submission;
+use crate::classes::ClassId;
 use crate::spaces::Spaces;
 use crate::workers::Urgency;
 
@@ -26,6 +27,8 @@ pub(crate) mod flag {
     pub(crate) const FINISHED: u8 = 32;
     /// Later submissions read it; see [`Tasks::late`](super::Tasks::late).
     pub(crate) const LATE: u8 = 64;
+    /// It asks for something of the worker that runs it.
+    pub(crate) const RESTRICTED: u8 = 128;
 }
 
 /// No task.
@@ -87,6 +90,8 @@ pub(crate) struct Submitted {
     places: Vec<u32>,
     pub(crate) rank: Vec<u32>,
     by_rank: Vec<u32>,
+    /// The classes of tasks that ask for something of their worker.
+    pub(crate) classes: BTreeMap<TaskId, ClassId>,
 }
 
 /// That a submission names a task as an external.
@@ -183,6 +188,7 @@ impl Tasks {
             places,
             rank: submission.rank,
             by_rank,
+            classes: BTreeMap::new(),
         };
         if number as usize == self.submissions.len() {
             self.submissions.push(submitted);
@@ -301,6 +307,18 @@ impl Tasks {
             links.push(Link { submission, external: external as u32 });
         }
         places
+    }
+
+    /// A task that has just been submitted asks for something of its worker.
+    pub(crate) fn restrict(&mut self, task: TaskId, class: ClassId) {
+        self.set(task, flag::RESTRICTED);
+        let submission = self.submission[task.index()];
+        self.submissions[submission as usize].classes.insert(task, class);
+    }
+
+    /// The class of a task that is marked RESTRICTED.
+    pub(crate) fn class_of(&self, task: TaskId) -> ClassId {
+        self.submission_of(task).classes[&task]
     }
 
     pub(crate) fn state(&self, task: TaskId) -> TaskState {

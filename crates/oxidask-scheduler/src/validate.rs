@@ -1,8 +1,8 @@
 //! What must hold after every event. For tests: it looks at everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use oxidask_protocol::{GroupId, TaskId, TaskState, WorkerId};
+use oxidask_protocol::{GroupId, ResourceId, TaskId, TaskState, WorkerId};
 
 use crate::SchedulerState;
 use crate::tasks::{LAST_ATTEMPT, NOWHERE, Submitted, flag};
@@ -19,6 +19,7 @@ impl SchedulerState {
             self.validate_state(task)?;
         }
         self.validate_workers()?;
+        self.validate_restrictions()?;
         self.validate_groups()
     }
 
@@ -48,7 +49,7 @@ impl SchedulerState {
         }
         for task in self.task_ids() {
             let state = self.tasks.state(task);
-            ensure(self.workers.runners() == 0 || !state.is_unfinished(), || {
+            ensure(!state.is_unfinished() || self.needs_what_nobody_can_run(task), || {
                 format!("{task} is {state} at rest, though there are workers: it hangs")
             })?;
             ensure(state != TaskState::Processing && state != TaskState::Queued, || {
@@ -165,14 +166,18 @@ impl SchedulerState {
                 })
             }
             TaskState::NoWorker => {
-                ensure(self.no_worker.contains_key(&task) && self.workers.runners() == 0, || {
+                ensure(self.no_worker.contains_key(&task) && !self.can_be_met(task), || {
                     format!("{task} is no-worker, but there are workers or it is not listed")
                 })
             }
             TaskState::Queued => {
                 ensure(missing == 0, || format!("{task} is queued without {missing} inputs"))?;
                 let urgency = self.tasks.urgency(task);
-                let is_listed = if worker == NOWHERE {
+                let is_listed = if worker == NOWHERE && self.suspects.contains(&(urgency, task)) {
+                    self.is_suspect(task)
+                } else if let (NOWHERE, Some(class)) = (worker, self.class_of(task)) {
+                    self.classes.get(class).queue.contains(&(urgency, task))
+                } else if worker == NOWHERE {
                     self.common_queue
                         .get(&urgency.queue_key())
                         .is_some_and(|queue| queue.ranks.contains(urgency.rank))
@@ -248,6 +253,65 @@ impl SchedulerState {
             })?;
         }
         Ok(())
+    }
+
+    /// What tasks ask for is met, what they take is there, and none waits that could run.
+    fn validate_restrictions(&self) -> Result<(), String> {
+        let mut taken: BTreeMap<(WorkerId, ResourceId), u64> = BTreeMap::new();
+        let processing = self
+            .task_ids()
+            .filter(|&task| self.tasks.state(task) == TaskState::Processing)
+            .map(|task| (task, self.tasks.worker[task.index()]));
+        let ghosts = self.ghosts.iter().map(|(&task, &(worker, _))| (task, worker));
+        for (task, worker) in processing.chain(ghosts) {
+            let Some(asked) = self.restriction_of(task) else { continue };
+            for (&what, amount) in &asked.resources {
+                *taken.entry((worker, what)).or_default() += amount;
+            }
+        }
+        for worker in self.workers.ids() {
+            let entry = self.workers.alive(worker);
+            for (&what, &counted) in &entry.taken {
+                let really = taken.get(&(worker, what)).copied().unwrap_or_default();
+                let offered = entry.offer.resources.get(&what).copied().unwrap_or_default();
+                ensure(counted == really && counted <= offered, || {
+                    format!("{worker} counts {counted} of {what} as taken; {really} of {offered}")
+                })?;
+            }
+        }
+        for class in self.classes.waiting() {
+            ensure(self.free_candidate(class).is_none(), || {
+                let class = self.classes.get(class);
+                format!("a task waits although a worker could run it: {class:?}")
+            })?;
+        }
+        for &(_, task) in &self.suspects {
+            ensure(self.tasks.state(task) == TaskState::Queued, || {
+                format!("{task} waits to run alone, but is {}", self.tasks.state(task))
+            })?;
+        }
+        let emptied = self.workers.ids().filter(|&worker| self.workers.alive(worker).is_emptied);
+        for worker in emptied {
+            ensure(self.emptied == Some(worker) && !self.suspects.is_empty(), || {
+                format!("{worker} is given nothing, but nobody waits for it")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether the task, or one that it needs, asks for what no worker has.
+    fn needs_what_nobody_can_run(&self, task: TaskId) -> bool {
+        let mut seen = BTreeSet::from([task]);
+        let mut stack = vec![task];
+        while let Some(task) = stack.pop() {
+            if self.tasks.state(task) == TaskState::NoWorker {
+                return true;
+            }
+            let inputs = self.dependencies_of(task);
+            let unfinished = inputs.filter(|&input| self.tasks.state(input).is_unfinished());
+            stack.extend(unfinished.filter(|&input| seen.insert(input)));
+        }
+        false
     }
 
     fn validate_groups(&self) -> Result<(), String> {

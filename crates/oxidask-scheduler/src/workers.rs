@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oxidask_protocol::{HostId, TaskId, WorkerId};
+use oxidask_protocol::{HostId, ResourceId, TaskId, WorkerId};
+
+use crate::Offer;
 
 /// When a task runs. The smallest runs first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +50,16 @@ pub(crate) struct Worker {
     pub(crate) expected: u32,
     /// Tasks asked back from this worker that have not come.
     pub(crate) asked_back: u32,
+    /// Tasks among `given` that may not be asked back, for not every worker may run them.
+    pub(crate) bound: u32,
+    /// What it has for tasks that ask for something.
+    pub(crate) offer: Box<Offer>,
+    /// What is taken of that.
+    pub(crate) taken: BTreeMap<ResourceId, u64>,
+    /// A task that may kill it, and so is given nothing for company.
+    pub(crate) alone: Option<TaskId>,
+    /// Whether it is given nothing, so that such a task can come.
+    pub(crate) is_emptied: bool,
     standing: Standing,
 }
 
@@ -71,12 +83,54 @@ impl Worker {
     }
 
     pub(crate) fn has_free_thread(&self) -> bool {
-        self.occupied < self.threads
+        self.occupied < self.threads && self.is_open()
+    }
+
+    /// Whether it may be given tasks at all.
+    pub(crate) fn is_open(&self) -> bool {
+        self.alone.is_none() && !self.is_emptied
+    }
+
+    /// Whether all tasks that it has wait for others.
+    pub(crate) fn runs_nothing(&self) -> bool {
+        self.occupied <= self.lent
+    }
+
+    /// Whether it has this much when no task takes any.
+    pub(crate) fn has_ever(&self, needs: &BTreeMap<ResourceId, u64>) -> bool {
+        needs.iter().all(|(what, &needed)| self.offered(*what) >= needed)
+    }
+
+    /// Whether it has this much now.
+    pub(crate) fn has_now(&self, needs: &BTreeMap<ResourceId, u64>) -> bool {
+        needs.iter().all(|(what, &needed)| {
+            let taken = self.taken.get(what).copied().unwrap_or_default();
+            self.offered(*what) - taken >= needed
+        })
+    }
+
+    fn offered(&self, what: ResourceId) -> u64 {
+        self.offer.resources.get(&what).copied().unwrap_or_default()
+    }
+
+    /// A task begins that needs this much.
+    pub(crate) fn take(&mut self, needs: &BTreeMap<ResourceId, u64>) {
+        for (&what, needed) in needs {
+            *self.taken.entry(what).or_default() += needed;
+        }
+    }
+
+    /// A task has ended that needed this much.
+    pub(crate) fn give_back(&mut self, needs: &BTreeMap<ResourceId, u64>) {
+        for (what, needed) in needs {
+            *self.taken.get_mut(what).expect("what was taken is counted") -= needed;
+        }
     }
 
     /// Whether it may be given a task that waits there for a thread: while that takes a moment only.
     pub(crate) fn may_be_given_ahead(&self, expected_ns: u32, give_ahead_ns: u64) -> bool {
         self.occupied < self.window
+            && self.is_open()
             && u64::from(expected_ns) < give_ahead_ns
             && self.work_ns / u64::from(self.threads) < give_ahead_ns
     }
@@ -90,22 +144,33 @@ impl Worker {
         self.window = window.max(self.threads);
     }
 
-    /// Notes a task that was given.
-    pub(crate) fn note_given(&mut self, urgency: Urgency, task: TaskId, expected_ns: u32) {
+    /// Notes a task that was given; a bound one may not be asked back.
+    pub(crate) fn note_given(
+        &mut self,
+        urgency: Urgency,
+        task: TaskId,
+        expected_ns: u32,
+        is_bound: bool,
+    ) {
+        self.bound += u32::from(is_bound);
         self.work_ns += u64::from(expected_ns);
         self.given.insert((urgency, task), expected_ns);
     }
 
     /// Strikes a task that was given, if it is noted.
-    pub(crate) fn strike_given(&mut self, urgency: Urgency, task: TaskId) {
+    pub(crate) fn strike_given(&mut self, urgency: Urgency, task: TaskId, is_bound: bool) {
         if let Some(expected_ns) = self.given.remove(&(urgency, task)) {
+            self.bound -= u32::from(is_bound);
             self.work_ns -= u64::from(expected_ns);
         }
     }
 
     /// First those with a free thread and no queue, by how much of their threads is taken; then
     /// those that may be given more, by how long that would wait; then all others.
-    fn load(&self) -> u64 {
+    pub(crate) fn load(&self) -> u64 {
+        if !self.is_open() {
+            return 1 << 42;
+        }
         let threads = u64::from(self.threads.max(1));
         let taken = (u64::from(self.occupied) + self.queue.len() as u64) * 1024 / threads;
         if taken < 1024 {
@@ -119,10 +184,13 @@ impl Worker {
 
     fn standing(&self) -> Standing {
         let not_started = self.occupied.saturating_sub(self.threads + self.asked_back);
-        let may_be_asked_back = (self.given.len() as u32).saturating_sub(self.asked_back);
+        let may_be_asked_back =
+            (self.given.len() as u32).saturating_sub(self.asked_back + self.bound);
         Standing {
             load: self.load(),
-            starves: self.queue.is_empty() && self.occupied + self.expected < self.threads,
+            starves: self.queue.is_empty()
+                && self.occupied + self.expected < self.threads
+                && self.is_open(),
             surplus: self.queue.len() as u32 + not_started.min(may_be_asked_back),
         }
     }
@@ -186,7 +254,14 @@ impl Workers {
         (0..self.table.len() as u32).map(WorkerId).filter(|&worker| self.get(worker).is_some())
     }
 
-    pub(crate) fn insert(&mut self, worker: WorkerId, host: HostId, threads: u32, window: u32) {
+    pub(crate) fn insert(
+        &mut self,
+        worker: WorkerId,
+        host: HostId,
+        threads: u32,
+        window: u32,
+        offer: Box<Offer>,
+    ) {
         assert!(
             self.get(worker).is_none(),
             "worker {worker} has joined already; ids are used once"
@@ -207,6 +282,11 @@ impl Workers {
             work_ns: 0,
             expected: 0,
             asked_back: 0,
+            bound: 0,
+            offer,
+            taken: BTreeMap::new(),
+            alone: None,
+            is_emptied: false,
             standing: Standing::default(),
         });
         self.alive += 1;

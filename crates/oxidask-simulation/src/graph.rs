@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use oxidask_graph::{Edges, order};
-use oxidask_protocol::TaskId;
-use oxidask_scheduler::Submission;
+use oxidask_protocol::{NameId, ResourceId, TaskId};
+use oxidask_scheduler::{Offer, Restriction, Submission};
 
 use crate::random::Random;
 
@@ -135,7 +135,66 @@ fn submission(
     let group_count = random.between(1, 4) as u32;
     let groups = (0..rows.len() as u32).map(|task| task % group_count).collect();
     let priority = [0, 0, 0, -5, 7, i64::MAX, i64::MIN][random.index(7)];
-    Submission { dependencies, rank, groups, wanted, priority, retries, ..Submission::default() }
+    let (restrictions, restricted) = restrictions(random, rows.len());
+    Submission {
+        dependencies,
+        rank,
+        groups,
+        wanted,
+        priority,
+        retries,
+        restrictions,
+        restricted,
+        ..Submission::default()
+    }
+}
+
+/// Names of workers, and resources, that there may be.
+const NAMES: u64 = 4;
+const RESOURCES: u64 = 2;
+
+/// What some of the tasks ask of their worker.
+fn restrictions(random: &mut Random, tasks: usize) -> (Vec<Restriction>, BTreeMap<u32, u32>) {
+    let percent = [0, 0, 0, 5, 30, 100][random.index(6)];
+    if percent == 0 {
+        return (Vec::new(), BTreeMap::new());
+    }
+    let kinds = random.between(1, 3) as u32;
+    let restrictions = (0..kinds).map(|_| restriction(random)).collect();
+    let restricted = (0..tasks as u32)
+        .filter(|_| random.chance(percent))
+        .map(|task| (task, task % kinds))
+        .collect();
+    (restrictions, restricted)
+}
+
+fn restriction(random: &mut Random) -> Restriction {
+    let mut restriction = Restriction { allow_others: random.chance(50), ..Restriction::default() };
+    if random.chance(50) {
+        restriction.names = (0..random.between(1, 3)).map(|_| name(random)).collect();
+    }
+    if random.chance(60) {
+        let what = ResourceId(random.between(0, RESOURCES - 1) as u32);
+        restriction.resources.insert(what, random.between(0, 3));
+    }
+    restriction
+}
+
+fn name(random: &mut Random) -> NameId {
+    NameId(random.between(0, NAMES - 1) as u32)
+}
+
+/// What a worker has for tasks that ask for something.
+pub(crate) fn offer(random: &mut Random) -> Offer {
+    Offer {
+        names: (0..random.between(0, 2)).map(|_| name(random)).collect(),
+        resources: (0..RESOURCES as u32)
+            .filter_map(|what| {
+                let amount = [0, 1, 2, 5][random.index(4)];
+                (amount > 0).then_some((ResourceId(what), amount))
+            })
+            .collect(),
+    }
 }
 
 /// Lets some tasks read places behind the tasks, and wants some of those.

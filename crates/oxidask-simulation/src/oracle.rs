@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use oxidask_protocol::{Attempt, TaskId, TaskState, WorkerId};
-use oxidask_scheduler::{Action, Event, Failure, Outcome, SchedulerState, Settings, Submission};
+use oxidask_scheduler::{
+    Action, Event, Failure, Offer, Outcome, Restriction, SchedulerState, Settings, Submission,
+};
 
 use crate::graph::{Behaviour, Graph};
 use crate::worker::{ModelWorker, Version, Waiting, value_of};
@@ -48,12 +50,17 @@ pub(crate) struct TaskModel {
     retries: u32,
     /// How often the scheduler was told that the attempt that counts raised.
     raises_told: u32,
-    crashes: u32,
+    /// Deaths of workers that it ran on, alone and beside others.
+    crashes: (u32, u32),
     pub(crate) is_wanted: bool,
     reported: Option<Outcome>,
     is_forgotten: bool,
     failure: Option<Failure>,
     is_cancelled: bool,
+    /// What it asks of its worker, if it does.
+    restriction: Option<Restriction>,
+    /// Since when nobody could run it, as far as is known.
+    stuck_since: Option<Duration>,
 }
 
 /// An attempt that was given to a worker which has not answered.
@@ -62,6 +69,8 @@ struct Given {
     worker: WorkerId,
     attempt: Attempt,
     is_cancelled: bool,
+    /// Whether nothing may run beside it, for it may kill its worker.
+    is_alone: bool,
     /// The inputs as they were in memory when it was given.
     inputs: Vec<Version>,
 }
@@ -75,6 +84,7 @@ struct KnownWorker {
     window: u32,
     prefetches: bool,
     given: BTreeSet<TaskId>,
+    offer: Offer,
 }
 
 #[derive(Debug)]
@@ -95,6 +105,8 @@ pub(crate) struct Oracle {
     called: Vec<(TaskId, bool)>,
     /// Tasks that had failed before it.
     erred_before: Vec<TaskId>,
+    /// Serial numbers of tasks that ask for something of their worker.
+    restricted: Vec<usize>,
 }
 
 impl Oracle {
@@ -109,6 +121,7 @@ impl Oracle {
             too_many_crashes: Vec::new(),
             called: Vec::new(),
             erred_before: Vec::new(),
+            restricted: Vec::new(),
         }
     }
 
@@ -168,14 +181,20 @@ impl Oracle {
                 nbytes: graph.nbytes[task],
                 retries: submission.retries.get(&(task as u32)).copied().unwrap_or(0),
                 raises_told: 0,
-                crashes: 0,
+                crashes: (0, 0),
                 is_wanted: false,
                 reported: None,
                 is_forgotten: false,
                 failure: None,
                 is_cancelled: false,
+                restriction: submission
+                    .restricted
+                    .get(&(task as u32))
+                    .map(|&place| submission.restrictions[place as usize].clone()),
+                stuck_since: None,
             });
         }
+        self.restricted.extend(submission.restricted.keys().map(|&task| first + task as usize));
         for serial in first..first + count {
             for input in self.models[serial].inputs.clone() {
                 self.model_mut(input).dependents.push(serial);
@@ -202,11 +221,12 @@ impl Oracle {
 
     pub(crate) fn expect(&mut self, event: &Event, now: Duration) -> Checked {
         match event {
-            Event::WorkerJoined { worker, threads, window, .. } => {
+            Event::WorkerJoined { worker, threads, window, offer, .. } => {
                 let (threads, window) = (*threads, *(window.max(threads)));
                 let prefetches = window > threads;
                 let given = BTreeSet::new();
-                let known = KnownWorker { threads, lent: 0, window, prefetches, given };
+                let offer = Offer::clone(offer);
+                let known = KnownWorker { threads, lent: 0, window, prefetches, given, offer };
                 self.workers.insert(*worker, known);
                 Ok(())
             }
@@ -231,6 +251,13 @@ impl Oracle {
                     known.lent = *lent;
                     let window = if known.prefetches { known.window } else { 0 };
                     known.window = window.max(known.threads);
+                    if *lent > 0 {
+                        for task in &known.given {
+                            if let Some(given) = &mut self.given[task.index()] {
+                                given.is_alone = false;
+                            }
+                        }
+                    }
                 }
                 Ok(())
             }
@@ -274,10 +301,14 @@ impl Oracle {
         for task in known.given {
             let given = self.given[task.index()].take().expect("a worker's tasks are listed twice");
             if suspects.contains(&task) && !given.is_cancelled {
-                let times = &mut self.model_mut(task).crashes;
-                *times += 1;
-                if *times > self.settings.allowed_failures {
-                    self.too_many_crashes.push(task);
+                let (alone, beside_others) = &mut self.model_mut(task).crashes;
+                if given.is_alone || suspects.len() == 1 {
+                    *alone += 1;
+                    if *alone > self.settings.allowed_failures {
+                        self.too_many_crashes.push(task);
+                    }
+                } else {
+                    *beside_others += 1;
                 }
             }
         }
@@ -371,7 +402,20 @@ impl Oracle {
                 format!("{task} is to run on {worker} beside another attempt: {given:?}").into()
             );
         }
+        let others: Vec<&Given> =
+            known.given.iter().filter_map(|other| self.given[other.index()].as_ref()).collect();
+        ensure(others.iter().all(|other| !other.is_alone), || {
+            format!("{task} is to run on {worker} beside one that may kill it: {others:?}")
+        })?;
+        // What is tried once more because a client wants it begins anew.
+        let is_alone = model.crashes != (0, 0) && !self.erred_before.contains(&task);
+        ensure(!is_alone || others.len() <= known.lent as usize, || {
+            format!("{task} may kill {worker}, and is to run beside others: {others:?}")
+        })?;
         known.given.insert(task);
+        self.check_restriction(worker, task)?;
+        let Some(known) = self.workers.get(&worker) else { return Ok(()) };
+        let model = &self.models[self.serials[task.index()]];
         ensure(known.given.len() <= known.window as usize, || {
             format!("{worker} has {} tasks with a window of {}", known.given.len(), known.window)
         })?;
@@ -383,8 +427,81 @@ impl Oracle {
         }
         let inputs = model.inputs.iter().map(|&input| (input, scheduler.attempt_of(input)));
         let inputs = inputs.collect();
-        self.given[task.index()] = Some(Given { worker, attempt, is_cancelled: false, inputs });
+        let given = Given { worker, attempt, is_cancelled: false, is_alone, inputs };
+        self.given[task.index()] = Some(given);
         Ok(())
+    }
+
+    /// Whether a worker meets what a task asks for, but for the names of workers.
+    fn has(known: &KnownWorker, asked: &Restriction) -> bool {
+        let offered = |what| known.offer.resources.get(what).copied().unwrap_or_default();
+        known.threads > 0 && asked.resources.iter().all(|(what, &amount)| offered(what) >= amount)
+    }
+
+    fn is_named(known: &KnownWorker, asked: &Restriction) -> bool {
+        asked.names.is_empty() || !asked.names.is_disjoint(&known.offer.names)
+    }
+
+    /// Whether some worker that is known could run a task.
+    fn can_be_run(&self, model: &TaskModel) -> bool {
+        let Some(asked) = &model.restriction else { return self.knows_a_worker() };
+        self.workers.values().any(|known| {
+            Self::has(known, asked) && (asked.allow_others || Self::is_named(known, asked))
+        })
+    }
+
+    /// A task was given to a worker: that one has what it asks for, and all its tasks together take
+    /// no more than it has.
+    fn check_restriction(&self, worker: WorkerId, task: TaskId) -> Checked {
+        let Some(asked) = &self.model(task).restriction else { return Ok(()) };
+        let known = &self.workers[&worker];
+        let is_named_there = || {
+            let mut others = self.workers.values();
+            others.any(|known| Self::has(known, asked) && Self::is_named(known, asked))
+        };
+        let is_allowed = Self::is_named(known, asked) || asked.allow_others && !is_named_there();
+        ensure(Self::has(known, asked) && is_allowed, || {
+            format!("{task} is to run on {worker}, but asks for {asked:?}: {:?}", known.offer)
+        })?;
+        for what in asked.resources.keys() {
+            let taken: u64 = known
+                .given
+                .iter()
+                .filter_map(|&other| self.model(other).restriction.as_ref())
+                .filter_map(|asked| asked.resources.get(what))
+                .sum();
+            let offered = known.offer.resources.get(what).copied().unwrap_or_default();
+            ensure(taken <= offered, || {
+                format!("{task} is to run on {worker}, whose tasks then take {taken} of {what}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether a task waits for a worker that could run it.
+    pub(crate) fn is_anything_stuck(&self, scheduler: &SchedulerState) -> bool {
+        self.models
+            .iter()
+            .any(|model| !model.is_forgotten && scheduler.state_of(model.id) == TaskState::NoWorker)
+    }
+
+    /// Whether a task waits for a worker that could run it, or needs one that does.
+    fn is_stuck(&self, task: TaskId, scheduler: &SchedulerState) -> bool {
+        let mut seen = BTreeSet::from([task]);
+        let mut stack = vec![task];
+        while let Some(task) = stack.pop() {
+            if !scheduler.state_of(task).is_unfinished() {
+                continue;
+            }
+            let model = self.model(task);
+            let all_there =
+                model.inputs.iter().all(|&input| scheduler.state_of(input) == TaskState::Memory);
+            if all_there && !self.can_be_run(model) {
+                return true;
+            }
+            stack.extend(model.inputs.iter().filter(|&&input| seen.insert(input)));
+        }
+        false
     }
 
     fn check_drop(
@@ -489,11 +606,12 @@ impl Oracle {
                 culprit.behaviour != Behaviour::Returns && culprit.raises_told > culprit.retries
             }
             Failure::WorkersCrashed { times } => {
-                culprit.crashes == times && times > self.settings.allowed_failures
+                let (alone, beside_others) = culprit.crashes;
+                alone + beside_others == times && alone > self.settings.allowed_failures
             }
             Failure::NoWorker => {
-                let since = self.empty_since + self.settings.no_worker_timeout;
-                !self.knows_a_worker() && now >= since
+                let since = culprit.stuck_since.unwrap_or(self.empty_since);
+                !self.can_be_run(culprit) && now >= since + self.settings.no_worker_timeout
             }
             Failure::Cancelled => culprit.is_cancelled,
         };
@@ -521,7 +639,13 @@ impl Oracle {
     }
 
     /// After the actions of an event.
-    pub(crate) fn check_after(&mut self, scheduler: &SchedulerState) -> Checked {
+    pub(crate) fn check_after(&mut self, scheduler: &SchedulerState, now: Duration) -> Checked {
+        for place in 0..self.restricted.len() {
+            let serial = self.restricted[place];
+            let can_be_run = self.can_be_run(&self.models[serial]);
+            let since = &mut self.models[serial].stuck_since;
+            *since = if can_be_run { None } else { since.or(Some(now)) };
+        }
         for task in std::mem::take(&mut self.too_many_crashes) {
             let state = scheduler.state_of(task);
             // Released, if all that needed it failed with the same worker.
@@ -548,7 +672,7 @@ impl Oracle {
             if scheduler.state_of(task) != TaskState::Erred {
                 let model = self.model_mut(task);
                 (model.reported, model.failure) = (None, None);
-                (model.crashes, model.is_cancelled) = (0, false);
+                (model.crashes, model.is_cancelled) = ((0, 0), false);
             }
         }
         Ok(())
@@ -624,7 +748,8 @@ impl Oracle {
             ensure(worker.is_idle(), || format!("{id} is busy at rest: {worker:?}"))?;
             for ((task, attempt), _) in worker.held() {
                 // Without workers, what unfinished tasks will read is kept too.
-                let is_the_result = (self.model(task).is_wanted || !self.knows_a_worker())
+                let is_kept = self.model(task).is_wanted || self.is_anything_stuck(scheduler);
+                let is_the_result = is_kept
                     && scheduler.state_of(task) == TaskState::Memory
                     && scheduler.attempt_of(task) == attempt
                     && scheduler.holders_of(task).any(|holder| holder == id);
@@ -673,7 +798,7 @@ impl Oracle {
             (TaskState::Erred, Some(Outcome::Erred { .. })) => Ok(()),
             (state, reported) => {
                 let waits = state.is_unfinished()
-                    && !self.knows_a_worker()
+                    && self.is_stuck(task, scheduler)
                     && !matches!(reported, Some(Outcome::Erred { .. }));
                 ensure(waits, || {
                     format!("{task} is wanted and {state} at rest; reported: {reported:?}")

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use oxidask_scheduler::Settings;
+use oxidask_scheduler::{Offer, Settings};
 
-use crate::graph::{Graph, GraphStyle};
+use crate::graph::{Graph, GraphStyle, offer};
 use crate::random::Random;
 
 /// Something that clients, fate or the clock do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Step {
     Join {
         host: u32,
         threads: u32,
         window: u32,
         latency_us: u64,
+        offer: Offer,
     },
     /// A worker dies; the scheduler hears of it later, and perhaps of what was already sent.
     Kill {
@@ -122,7 +123,8 @@ impl Scenario {
         for host in 0..self.hosts {
             if random.chance(60) {
                 let at = if random.chance(80) { 0 } else { time(random) };
-                let holder = Step::Join { host, threads: 0, window: 0, latency_us };
+                let offer = Offer::default();
+                let holder = Step::Join { host, threads: 0, window: 0, latency_us, offer };
                 self.steps.push((at, holder));
             }
         }
@@ -185,5 +187,6 @@ pub(crate) fn join(random: &mut Random, hosts: u32, latency_us: u64) -> Step {
     let threads = random.between(1, 4) as u32;
     let window = threads * random.scale(1, 8) as u32;
     let factor = if random.chance(10) { 50 } else { 1 };
-    Step::Join { host, threads, window, latency_us: latency_us * factor }
+    let offer = offer(random);
+    Step::Join { host, threads, window, latency_us: latency_us * factor, offer }
 }

@@ -197,16 +197,21 @@ impl<'story> Simulation<'story> {
 
     /// If no worker is left, one joins, or time goes by until everything has failed.
     fn recover(&mut self) -> Checked {
-        if self.oracle.knows_a_worker() {
+        if self.oracle.knows_a_worker() && !self.oracle.is_anything_stuck(&self.scheduler) {
             return Ok(());
         }
-        if self.random.chance(50) {
+        if !self.oracle.knows_a_worker() && self.random.chance(50) {
             let step = join(&mut self.random, self.scenario.hosts, 100);
             self.step(step)?;
             return Ok(());
         }
         self.jumped_us += self.scenario.settings.no_worker_timeout.as_micros() as u64;
         self.deliver(Event::TimePassed)?;
+        if self.oracle.knows_a_worker() {
+            return ensure(!self.oracle.is_anything_stuck(&self.scheduler), || {
+                "a task that nobody can run is still waited for".into()
+            });
+        }
         for tasks in self.submitted.clone() {
             for task in self.oracle.wanted_tasks(tasks) {
                 let state = self.scheduler.state_of(task);
@@ -221,7 +226,7 @@ impl<'story> Simulation<'story> {
     fn happen(&mut self, happening: Happening) -> Checked {
         match happening {
             Happening::Step(number) => {
-                let (_, step) = self.scenario.steps[number];
+                let (_, step) = self.scenario.steps[number].clone();
                 self.step(step)
             }
             Happening::Told(worker, event) => {
@@ -252,7 +257,7 @@ impl<'story> Simulation<'story> {
 
     fn step(&mut self, step: Step) -> Checked {
         match step {
-            Step::Join { host, threads, window, latency_us } => {
+            Step::Join { host, threads, window, latency_us, offer } => {
                 let (worker, host) = (WorkerId(self.workers.len() as u32), HostId(host));
                 self.workers.push(ModelWorker::new(worker, host, threads as usize));
                 if threads == 0 {
@@ -260,7 +265,8 @@ impl<'story> Simulation<'story> {
                 }
                 self.messages_survive.push(true);
                 self.calendar.set_latency(worker, latency_us);
-                self.deliver(Event::WorkerJoined { worker, host, threads, window })
+                let offer = Box::new(offer);
+                self.deliver(Event::WorkerJoined { worker, host, threads, window, offer })
             }
             Step::Kill { crashed, notice_us, messages_survive } => {
                 self.kill(crashed, notice_us, messages_survive);
@@ -430,7 +436,7 @@ impl<'story> Simulation<'story> {
             self.calendar.send(Link::ToWorker(worker), ordered, &mut self.random);
         }
         self.outbox = outbox;
-        self.oracle.check_after(&self.scheduler)?;
+        self.oracle.check_after(&self.scheduler, now)?;
         let size = self.summary.tasks;
         if size <= VALIDATED_ALWAYS || self.random.index(size) < VALIDATED_ALWAYS {
             self.scheduler.validate()?;

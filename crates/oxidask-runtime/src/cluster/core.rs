@@ -129,7 +129,13 @@ impl Core {
             dirty_workers: Vec::new(),
             dirty_clients: Vec::new(),
         };
-        core.tell(Event::WorkerJoined { worker: STORE, threads: 0, window: 0, host: HERE });
+        core.tell(Event::WorkerJoined {
+            worker: STORE,
+            threads: 0,
+            window: 0,
+            host: HERE,
+            offer: Box::default(),
+        });
         core
     }
 
@@ -290,6 +296,7 @@ impl Core {
             wanted: graph.wanted.clone(),
             priority: graph.urgency(),
             retries: graph.retries.iter().copied().collect(),
+            ..Submission::default()
         };
         graph.starts = Vec::new();
         graph.inputs = Vec::new();
@@ -358,7 +365,9 @@ impl Core {
             self.tell_worker(worker, ToWorker::Close);
             return;
         }
-        self.tell(Event::WorkerJoined { worker, threads, window: threads + WINDOW, host: HERE });
+        let window = threads + WINDOW;
+        let offer = Box::default();
+        self.tell(Event::WorkerJoined { worker, threads, window, host: HERE, offer });
     }
 
     pub(super) fn workers(&self) -> Vec<(WorkerId, WorkerInfo)> {

@@ -145,7 +145,13 @@ impl<T: Tasks> Run<T> {
         };
         let begun = Instant::now();
         inner.handle(
-            Event::WorkerJoined { worker: HERE, host: HostId(0), threads, window: threads },
+            Event::WorkerJoined {
+                worker: HERE,
+                host: HostId(0),
+                threads,
+                window: threads,
+                offer: Box::default(),
+            },
             Duration::ZERO,
             None,
         );

@@ -22,7 +22,8 @@ impl SchedulerState {
         let ended = if is_current {
             let entry = self.workers.alive_mut(worker);
             if entry.prefetches() {
-                entry.strike_given(self.tasks.urgency(task), task);
+                let is_bound = self.tasks.has(task, flag::RESTRICTED);
+                entry.strike_given(self.tasks.urgency(task), task, is_bound);
             }
             // So that `stop` knows that there is nothing to stop.
             self.tasks.worker[task.index()] = NOWHERE;
@@ -36,7 +37,12 @@ impl SchedulerState {
             return None;
         };
         self.end_retraction(task);
-        self.workers.alive_mut(worker).occupied -= 1;
+        self.give_back_resources(worker, task);
+        let entry = self.workers.alive_mut(worker);
+        entry.occupied -= 1;
+        if entry.alone == Some(task) {
+            entry.alone = None;
+        }
         self.workers.load_changed(worker);
         self.open_workers.push(worker);
         Some(ended)
@@ -110,7 +116,7 @@ impl SchedulerState {
         }
         // It is not among those that may be asked back any more.
         let urgency = self.tasks.urgency(task);
-        self.workers.alive_mut(worker).strike_given(urgency, task);
+        self.workers.alive_mut(worker).strike_given(urgency, task, false);
         self.end_retraction(task);
         self.workers.load_changed(worker);
     }
@@ -178,7 +184,8 @@ impl SchedulerState {
         }
         let entry = self.workers.alive_mut(worker);
         if entry.prefetches() {
-            entry.strike_given(self.tasks.urgency(task), task);
+            let is_bound = self.tasks.has(task, flag::RESTRICTED);
+            entry.strike_given(self.tasks.urgency(task), task, is_bound);
             self.workers.load_changed(worker);
         }
         let attempt = self.tasks.attempt(task);

@@ -3,6 +3,7 @@
 use oxidask_protocol::{Cause, TaskId, TaskState, WorkerId};
 
 use super::{Retraction, SchedulerState};
+use crate::classes::ClassId;
 use crate::planted::Bug;
 use crate::tasks::{NOWHERE, flag};
 use crate::workers::UNKNOWN_NS;
@@ -14,6 +15,9 @@ const SIBLINGS_DRAWN: usize = 32;
 impl SchedulerState {
     /// Fills free slots until there is no slot or no task.
     pub(super) fn give_out_tasks(&mut self, outbox: &mut Outbox) {
+        if !self.suspects.is_empty() || self.emptied.is_some() {
+            self.give_out_suspects(outbox);
+        }
         loop {
             while let Some(worker) = self.open_workers.pop() {
                 while self.workers.get(worker).is_some_and(|entry| !entry.queue.is_empty())
@@ -28,6 +32,9 @@ impl SchedulerState {
                     break;
                 }
             }
+            if !self.classes.is_quiet() {
+                self.give_out_restricted(outbox);
+            }
             // A task from the common queue may have drawn others into the queue of its worker.
             if self.open_workers.is_empty() {
                 break;
@@ -40,20 +47,30 @@ impl SchedulerState {
 
     /// Gives a worker the most urgent task that it may run; `false` if it has no slot or none
     /// waits.
-    fn fill_slot(&mut self, worker: WorkerId, outbox: &mut Outbox) -> bool {
+    pub(super) fn fill_slot(&mut self, worker: WorkerId, outbox: &mut Outbox) -> bool {
         let Some(entry) = self.workers.get(worker) else { return false };
         let has_free_thread = entry.has_free_thread();
-        if !has_free_thread && entry.occupied >= entry.window {
+        if !has_free_thread && (entry.occupied >= entry.window || !entry.is_open()) {
             return false;
         }
         let own = entry.queue.first().copied();
         let common = self.first_in_common_queue();
-        let (task, from_common) = match (own, common) {
-            (None, None) => return false,
-            (Some((own, task)), common) if common.is_none_or(|common| own < common) => (task, None),
-            (_, Some(common)) => (self.task_in_common_queue(common), Some(common)),
-            (Some(_), None) => unreachable!("covered by the guard above"),
+        let (urgency, task, from_common) = match (own, common) {
+            (Some((own, task)), common) if common.is_none_or(|common| own < common) => {
+                (Some(own), task, None)
+            }
+            (_, Some(common)) => (Some(common), self.task_in_common_queue(common), Some(common)),
+            (_, None) => (None, TaskId(0), None),
         };
+        if !self.classes.is_quiet()
+            && let Some((first, class)) = self.classes.first_for(worker, entry)
+            && urgency.is_none_or(|urgency| first < urgency)
+        {
+            return self.give_restricted(worker, class, outbox);
+        }
+        if urgency.is_none() {
+            return false;
+        }
         if !has_free_thread {
             let gives_anything = self.planted.has(Bug::AnythingIsGivenAhead);
             let may = entry.may_be_given_ahead(self.expected_ns(task), self.give_ahead_ns());
@@ -69,6 +86,20 @@ impl SchedulerState {
         } else {
             self.workers.alive_mut(worker).queue.pop_first();
         }
+        self.give(worker, task, outbox);
+        true
+    }
+
+    /// Gives a worker the first task of a class that it may run now; `false` if it has no slot.
+    fn give_restricted(&mut self, worker: WorkerId, class: ClassId, outbox: &mut Outbox) -> bool {
+        let &(urgency, task) = self.classes.get(class).queue.first().expect("a task waits");
+        let entry = self.workers.alive(worker);
+        let expected_ns = self.expected_ns(task);
+        if !entry.has_free_thread() && !entry.may_be_given_ahead(expected_ns, self.give_ahead_ns())
+        {
+            return false;
+        }
+        self.classes.dequeue(class, urgency, task);
         self.give(worker, task, outbox);
         true
     }
@@ -99,6 +130,8 @@ impl SchedulerState {
             if sibling != task
                 && self.tasks.state(sibling) == TaskState::Queued
                 && self.tasks.worker[sibling.index()] == NOWHERE
+                && !self.tasks.has(sibling, flag::RESTRICTED)
+                && !self.is_suspect(sibling)
             {
                 let urgency = self.tasks.urgency(sibling);
                 self.take_from_common_queue(urgency);
@@ -107,15 +140,17 @@ impl SchedulerState {
         }
     }
 
-    fn give(&mut self, worker: WorkerId, task: TaskId, outbox: &mut Outbox) {
+    pub(super) fn give(&mut self, worker: WorkerId, task: TaskId, outbox: &mut Outbox) {
+        self.take_resources(worker, task);
         self.tasks.worker[task.index()] = worker;
         self.transition(task, TaskState::Processing, Cause::SlotFree, outbox);
         let prefetches = self.workers.alive(worker).prefetches();
         let note = prefetches.then(|| (self.tasks.urgency(task), self.expected_ns(task)));
+        let is_bound = self.tasks.has(task, flag::RESTRICTED);
         let entry = self.workers.alive_mut(worker);
         entry.occupied += 1;
         if let Some((urgency, expected_ns)) = note {
-            entry.note_given(urgency, task, expected_ns);
+            entry.note_given(urgency, task, expected_ns, is_bound);
         }
         self.workers.load_changed(worker);
         if !self.workers.is_alone() {
@@ -147,9 +182,8 @@ impl SchedulerState {
             }
             let flags = &self.tasks.flags;
             let mut given = entry.given.keys().rev().map(|&(_, task)| task);
-            let Some(task) = given.find(|task| flags[task.index()] & flag::RETRACTING == 0) else {
-                return;
-            };
+            let stays = flag::RETRACTING | flag::RESTRICTED;
+            let Some(task) = given.find(|task| flags[task.index()] & stays == 0) else { return };
             entry.asked_back += 1;
             self.tasks.set(task, flag::RETRACTING);
             self.retracting.insert(task, Retraction { from: busy, to: idle });

@@ -1,6 +1,6 @@
 //! Workers that come and go.
 
-use oxidask_protocol::{Cause, HostId, RecordBody, TaskId, TaskState, WorkerId};
+use oxidask_protocol::{Cause, RecordBody, TaskId, TaskState, WorkerId};
 
 use super::SchedulerState;
 use crate::planted::Bug;
@@ -8,15 +8,7 @@ use crate::tasks::{NOWHERE, flag};
 use crate::{Failure, Outbox};
 
 impl SchedulerState {
-    pub(super) fn worker_joined(
-        &mut self,
-        worker: WorkerId,
-        host: HostId,
-        threads: u32,
-        window: u32,
-        outbox: &mut Outbox,
-    ) {
-        self.workers.insert(worker, host, threads, window);
+    pub(super) fn worker_joined(&mut self, worker: WorkerId, threads: u32, outbox: &mut Outbox) {
         if threads == 0 {
             return;
         }
@@ -25,8 +17,13 @@ impl SchedulerState {
         if self.planted.has(Bug::JoiningWorkerGetsNoOldWork) {
             return;
         }
-        for (task, _) in std::mem::take(&mut self.no_worker) {
-            self.make_ready(task, Cause::WorkerJoined, outbox);
+        self.strand(Cause::WorkerJoined, outbox);
+        for (task, since) in std::mem::take(&mut self.no_worker) {
+            if self.can_be_met(task) {
+                self.make_ready(task, Cause::WorkerJoined, outbox);
+            } else {
+                self.no_worker.insert(task, since);
+            }
         }
     }
 
@@ -34,6 +31,10 @@ impl SchedulerState {
     pub(super) fn slots_lent(&mut self, worker: WorkerId, lent: u32) {
         let Some(entry) = self.workers.get_mut(worker) else { return };
         entry.set_lent(lent);
+        if lent > 0 {
+            // What it waits for may have to run beside it.
+            entry.alone = None;
+        }
         self.workers.load_changed(worker);
         self.open_workers.push(worker);
     }
@@ -59,7 +60,12 @@ impl SchedulerState {
             }
             match self.tasks.state(task) {
                 TaskState::Processing if self.planted.has(Bug::LostWorkerKeepsItsTasks) => {}
-                TaskState::Processing | TaskState::Queued => interrupted.push(task),
+                TaskState::Processing | TaskState::Queued => {
+                    if self.planted.has(Bug::RestrictionsEndWithTheWorker) {
+                        self.tasks.clear(task, flag::RESTRICTED);
+                    }
+                    interrupted.push(task);
+                }
                 TaskState::Memory => lost.extend(self.remove_holder(worker, task)),
                 _ => {}
             }
@@ -70,10 +76,10 @@ impl SchedulerState {
             if self.tasks.state(task) == TaskState::Processing {
                 self.tasks.attempt[task.index()] += 1;
                 if suspects.contains(&task) || self.planted.has(Bug::InnocentsAreBlamed) {
-                    let times = self.crashes.entry(task).or_default();
-                    *times += 1;
-                    if *times > self.settings.allowed_failures {
-                        given_up.push((task, *times));
+                    let was_alone = suspects.len() == 1 || gone.alone == Some(task);
+                    let crashes = self.crashes.entry(task).or_default();
+                    if crashes.add(was_alone, self.settings.allowed_failures) {
+                        given_up.push((task, crashes.times()));
                     }
                 }
             }
@@ -90,6 +96,7 @@ impl SchedulerState {
             self.end_retraction(task);
             self.remove_ghost(task);
         }
+        self.strand(Cause::WorkerLost, outbox);
         self.results_were_lost(&lost, Cause::WorkerLost, outbox);
         for (task, times) in given_up {
             self.fail(task, Failure::WorkersCrashed { times }, Cause::WorkerLost, outbox);

@@ -1,8 +1,8 @@
 //! [`SchedulerState`]: events in, actions out.
 //!
 //! The life of a task: *waiting* until its inputs are in memory; then *queued*, either in the
-//! common queue (tasks without inputs, which any worker may start) or in that of the worker that
-//! suits it best; *processing* once a worker has it; *memory* when it returned. A result that no
+//! common queue (tasks without inputs, which any worker may start), in that of the worker that suits it
+//! best, or apart, if not every worker may run it; *processing* once a worker has it; *memory* when it returned. A result that no
 //! unfinished task and no client needs is dropped and its task *released*; it may have to run again
 //! when a worker is lost, until all that was made from it is *forgotten*.
 //!
@@ -15,6 +15,7 @@ mod failures;
 mod giving;
 mod membership;
 mod placement;
+mod restricted;
 mod results;
 mod submissions;
 #[cfg(test)]
@@ -25,11 +26,13 @@ use std::time::Duration;
 
 use oxidask_protocol::{Attempt, Cause, GroupId, Record, RecordBody, TaskId, TaskState, WorkerId};
 
+use crate::classes::Classes;
 use crate::planted::Planted;
 use crate::queue::RankSet;
 use crate::tasks::{NOWHERE, Tasks, flag};
-use crate::workers::Workers;
+use crate::workers::{Urgency, Workers};
 use crate::{Event, Failure, Outbox, Outcome};
+use restricted::Crashes;
 
 /// What can be set.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +80,14 @@ pub struct SchedulerState {
     /// Why each erred task failed.
     pub(crate) errors: BTreeMap<TaskId, Blame>,
     pub(crate) retries_left: BTreeMap<TaskId, u32>,
-    pub(crate) crashes: BTreeMap<TaskId, u32>,
+    /// Tasks that may have killed a worker, and are not forgotten.
+    pub(crate) crashes: BTreeMap<TaskId, Crashes>,
+    /// Those of them that wait for a worker that runs nothing else.
+    pub(crate) suspects: BTreeSet<(Urgency, TaskId)>,
+    /// The worker that is given nothing for their sake.
+    pub(crate) emptied: Option<WorkerId>,
+    /// Tasks that ask for something of their worker.
+    pub(crate) classes: Classes,
     pub(crate) groups: Vec<Group>,
     /// Groups that are not used.
     pub(crate) free_groups: BTreeSet<GroupId>,
@@ -165,8 +175,9 @@ impl SchedulerState {
             Event::GraphSubmitted(submission) => {
                 self.graph_submitted(*submission, outbox);
             }
-            Event::WorkerJoined { worker, host, threads, window } => {
-                self.worker_joined(worker, host, threads, window, outbox);
+            Event::WorkerJoined { worker, host, threads, window, offer } => {
+                self.workers.insert(worker, host, threads, window, offer);
+                self.worker_joined(worker, threads, outbox);
             }
             Event::SlotsLent { worker, lent } => self.slots_lent(worker, lent),
             Event::WorkerLost { worker, crashed, running } => {

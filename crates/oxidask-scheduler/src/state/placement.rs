@@ -22,9 +22,11 @@ impl SchedulerState {
         if self.tasks.has(task, flag::GHOST) && !self.planted.has(Bug::CancelledAttemptIsIgnored) {
             return;
         }
-        if self.workers.runners() == 0 {
+        if !self.can_be_met(task) {
             self.no_worker.insert(task, self.now);
             self.transition(task, TaskState::NoWorker, cause, outbox);
+        } else if self.queue_apart(task, cause, outbox) {
+            // Not every worker may run it.
         } else if self.tasks.dependency_count(task) == 0 {
             self.queue_anywhere(task, cause, outbox);
         } else {
@@ -73,6 +75,9 @@ impl SchedulerState {
                 let urgency = self.tasks.urgency(task);
                 let worker = self.tasks.worker[task.index()];
                 if worker == NOWHERE {
+                    if self.unqueue_apart(task) {
+                        return;
+                    }
                     self.take_from_common_queue(urgency);
                 } else if let Some(entry) = self.workers.get_mut(worker) {
                     entry.queue.remove(&(urgency, task));

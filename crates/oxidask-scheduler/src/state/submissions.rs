@@ -14,6 +14,8 @@ impl SchedulerState {
         let wanted = std::mem::take(&mut submission.wanted);
         let retries = std::mem::take(&mut submission.retries);
         let externals = submission.externals.clone();
+        let restrictions = std::mem::take(&mut submission.restrictions);
+        let restricted = std::mem::take(&mut submission.restricted);
         let base = self.tasks.append(submission, self.sequence, &groups);
         self.sequence += 1;
         if self.planted.has(Bug::AttemptsBeginAnew) {
@@ -21,6 +23,10 @@ impl SchedulerState {
         }
         for (task, retries) in retries {
             self.retries_left.insert(TaskId(base + task), retries);
+        }
+        for (task, place) in restricted {
+            let class = self.classes.add_task(&restrictions[place as usize], &self.workers);
+            self.tasks.restrict(TaskId(base + task), class);
         }
         let (wanted, wanted_externals): (Vec<u32>, Vec<u32>) =
             wanted.into_iter().partition(|&task| task < count);
@@ -233,6 +239,9 @@ impl SchedulerState {
                 {
                     self.free_groups.insert(id);
                 }
+            }
+            for (_, class) in std::mem::take(&mut self.tasks.submissions[number as usize].classes) {
+                self.classes.remove_task(class);
             }
             self.tasks.take_apart(number);
         }

@@ -2,12 +2,13 @@
 
 use oxidask_graph::{Edges, order};
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use oxidask_protocol::{Attempt, GroupId, HostId, TaskId, TaskState, WorkerId};
+use oxidask_protocol::{Attempt, GroupId, HostId, NameId, ResourceId, TaskId, TaskState, WorkerId};
 
 use super::{SchedulerState, Settings};
-use crate::{Action, Event, Failure, Outbox, Outcome, Submission};
+use crate::{Action, Event, Failure, Offer, Outbox, Outcome, Restriction, Submission};
 
 const ALICE: WorkerId = WorkerId(0);
 const BOB: WorkerId = WorkerId(1);
@@ -26,7 +27,7 @@ fn submitted(rows: &[&[u32]], wanted: &[u32]) -> Event {
 }
 
 fn joined(worker: WorkerId) -> Event {
-    Event::WorkerJoined { worker, host: HOST, threads: 1, window: 1 }
+    Event::WorkerJoined { worker, host: HOST, threads: 1, window: 1, offer: Box::default() }
 }
 
 fn lost(worker: WorkerId) -> Event {
@@ -41,7 +42,7 @@ fn crashed(worker: WorkerId, running: &[u32]) -> Event {
 
 /// Who only holds results.
 fn holder_joined(worker: WorkerId, host: u32) -> Event {
-    Event::WorkerJoined { worker, host: HostId(host), threads: 0, window: 0 }
+    Event::WorkerJoined { worker, host: HostId(host), threads: 0, window: 0, offer: Box::default() }
 }
 
 /// A submission that reads tasks of earlier ones: numbers behind its own are places in `externals`.
@@ -257,7 +258,7 @@ fn lasting(worker: WorkerId, duration: Duration) -> [Event; 3] {
     let (task, attempt) = (TaskId(0), Attempt(0));
     let held_by = worker;
     [
-        Event::WorkerJoined { worker, host: HOST, threads: 1, window: 4 },
+        Event::WorkerJoined { worker, host: HOST, threads: 1, window: 4, offer: Box::default() },
         submitted(&[&[]], &[0]),
         Event::TaskFinished { worker, task, attempt, nbytes: 8, duration, held_by },
     ]
@@ -338,7 +339,13 @@ fn a_lost_result_whose_input_has_failed_meanwhile_fails_too() {
 
 #[test]
 fn siblings_drawn_to_a_worker_do_not_wait_while_it_has_a_free_thread() {
-    let joined = |worker| Event::WorkerJoined { worker, host: HOST, threads: 2, window: 2 };
+    let joined = |worker| Event::WorkerJoined {
+        worker,
+        host: HOST,
+        threads: 2,
+        window: 2,
+        offer: Box::default(),
+    };
     let graph: &[&[u32]] = &[&[], &[], &[], &[0, 1, 2]];
     let actions = actions_after([joined(ALICE), joined(BOB), submitted(graph, &[3])]);
     assert_eq!(actions, [run(ALICE, 0, 0), run(ALICE, 1, 0), run(BOB, 2, 0)]);
@@ -370,7 +377,13 @@ fn another_task_is_asked_back_where_the_first_one_runs_already() {
 fn a_task_that_was_given_to_a_crashed_worker_but_did_not_run_there_is_not_blamed() {
     let mut events = vec![submitted(&[&[], &[]], &[0, 1])];
     for worker in (0..4).map(WorkerId) {
-        let joined = Event::WorkerJoined { worker, host: HOST, threads: 1, window: 4 };
+        let joined = Event::WorkerJoined {
+            worker,
+            host: HOST,
+            threads: 1,
+            window: 4,
+            offer: Box::default(),
+        };
         events.extend([joined, crashed(worker, &[0])]);
     }
     let (state, actions) = state_and_actions_after(events);
@@ -538,7 +551,13 @@ fn the_holder_forgets_a_result_that_is_reported_after_the_loss_of_its_maker() {
 
 #[test]
 fn a_task_runs_on_the_host_that_holds_its_large_input() {
-    let elsewhere = |worker| Event::WorkerJoined { worker, host: HostId(1), threads: 1, window: 1 };
+    let elsewhere = |worker| Event::WorkerJoined {
+        worker,
+        host: HostId(1),
+        threads: 1,
+        window: 1,
+        offer: Box::default(),
+    };
     let (carol, dave) = (WorkerId(2), WorkerId(3));
     let actions = actions_after([
         joined(ALICE),
@@ -668,7 +687,13 @@ fn a_forgotten_reader_draws_nothing_to_a_worker() {
 fn an_input_is_not_made_again_for_a_task_that_fails_of_another_input() {
     let graph: &[&[u32]] = &[&[], &[0], &[1], &[], &[3]];
     let mut events = vec![
-        Event::WorkerJoined { worker: ALICE, host: HOST, threads: 8, window: 8 },
+        Event::WorkerJoined {
+            worker: ALICE,
+            host: HOST,
+            threads: 8,
+            window: 8,
+            offer: Box::default(),
+        },
         submitted(graph, &[0, 2, 4]),
     ];
     events.extend((0..5).map(|task| finished(ALICE, task, 0)));
@@ -718,4 +743,189 @@ fn a_result_that_was_released_but_is_known_can_be_wanted_again() {
     assert_eq!(actions, [run(ALICE, 0, 1)]);
     assert_eq!(state.outcome_of(TaskId(1)), Some(Outcome::Finished));
     assert_eq!(state.outcome_of(TaskId(0)), None);
+}
+
+// ---- Tasks that ask for something of their worker ----
+
+const GPU: ResourceId = ResourceId(0);
+
+/// A worker with threads, so many GPUs, and a name for each number.
+fn offering(worker: WorkerId, threads: u32, gpus: u64, names: &[u32]) -> Event {
+    let offer = Offer {
+        names: names.iter().copied().map(NameId).collect(),
+        resources: if gpus > 0 { BTreeMap::from([(GPU, gpus)]) } else { BTreeMap::new() },
+    };
+    Event::WorkerJoined { worker, host: HOST, threads, window: threads, offer: Box::new(offer) }
+}
+
+/// Independent tasks that all ask for this.
+fn asking(tasks: u32, restriction: Restriction) -> Event {
+    let rows: Vec<&[u32]> = (0..tasks).map(|_| &[][..]).collect();
+    let wanted: Vec<u32> = (0..tasks).collect();
+    Event::GraphSubmitted(Box::new(Submission {
+        restrictions: vec![restriction],
+        restricted: wanted.iter().map(|&task| (task, 0)).collect(),
+        ..submission(&rows, &wanted)
+    }))
+}
+
+fn gpus(count: u64) -> Restriction {
+    Restriction { resources: BTreeMap::from([(GPU, count)]), ..Restriction::default() }
+}
+
+fn named(name: u32, allow_others: bool) -> Restriction {
+    Restriction { names: [NameId(name)].into(), allow_others, ..Restriction::default() }
+}
+
+#[test]
+fn tasks_take_no_more_of_a_resource_than_there_is() {
+    let begin = || vec![offering(ALICE, 4, 2, &[]), joined(BOB), asking(3, gpus(1))];
+    assert_eq!(actions_after(begin()), [run(ALICE, 0, 0), run(ALICE, 1, 0)]);
+    let mut events = begin();
+    events.push(finished(ALICE, 1, 0));
+    assert_eq!(actions_after(events), [report(1, Outcome::Finished), run(ALICE, 2, 0)]);
+}
+
+#[test]
+fn a_cancelled_task_holds_its_resources_until_it_has_ended() {
+    let begin = || vec![offering(ALICE, 4, 1, &[]), asking(2, gpus(1)), released(&[0])];
+    assert!(!actions_after(begin()).iter().any(|action| matches!(action, Action::Run { .. })));
+    let mut events = begin();
+    let (worker, task, attempt) = (ALICE, TaskId(0), Attempt(0));
+    events.push(Event::AttemptEnded { worker, task, attempt });
+    assert_eq!(actions_after(events), [run(ALICE, 1, 0)]);
+}
+
+#[test]
+fn a_task_runs_on_the_worker_that_it_names() {
+    let workers = [offering(ALICE, 1, 0, &[7]), offering(BOB, 1, 0, &[8])];
+    let events = workers.clone().into_iter().chain([asking(2, named(8, false))]);
+    assert_eq!(actions_after(events), [run(BOB, 0, 0)]);
+    // Others will do only while none of those is there.
+    let events = workers.into_iter().chain([asking(2, named(8, true))]);
+    assert_eq!(actions_after(events), [run(BOB, 0, 0)]);
+    let events = [offering(ALICE, 1, 0, &[7]), asking(1, named(8, true))];
+    assert_eq!(actions_after(events), [run(ALICE, 0, 0)]);
+}
+
+#[test]
+fn what_nobody_can_run_is_told_apart_and_fails_in_time() {
+    let settings = Settings { no_worker_timeout: Duration::from_secs(5), ..Settings::default() };
+    let mut state = SchedulerState::new(settings);
+    let mut outbox = Outbox::default();
+    let mut at = |seconds, event| {
+        outbox.clear();
+        state.handle(event, Duration::from_secs(seconds), &mut outbox);
+        state.validate().unwrap_or_else(|broken| panic!("{broken}"));
+        let is_known = state.nbytes() > 0;
+        (is_known.then(|| state.state_of(TaskId(0))), outbox.actions.clone())
+    };
+    at(0, joined(ALICE));
+    assert_eq!(at(0, asking(1, gpus(3))).0, Some(TaskState::NoWorker));
+    // Workers that have too little change nothing, nor since when it waits.
+    assert_eq!(at(4, offering(BOB, 1, 2, &[])).0, Some(TaskState::NoWorker));
+    assert_eq!(at(4, Event::TimePassed).1, []);
+    assert_eq!(at(5, Event::TimePassed).1, [report(0, failed(0, Failure::NoWorker))]);
+}
+
+#[test]
+fn a_worker_that_joins_gets_what_waited_for_it() {
+    let events = [joined(ALICE), asking(1, gpus(1)), offering(BOB, 1, 1, &[])];
+    assert_eq!(actions_after(events), [run(BOB, 0, 0)]);
+    let (state, _) = state_and_actions_after([
+        offering(BOB, 1, 1, &[]),
+        joined(ALICE),
+        asking(2, gpus(1)),
+        lost(BOB),
+    ]);
+    assert_eq!(state.state_of(TaskId(0)), TaskState::NoWorker);
+    assert_eq!(state.state_of(TaskId(1)), TaskState::NoWorker);
+}
+
+#[test]
+fn more_urgent_tasks_go_first_whether_they_ask_for_something_or_not() {
+    let urgent =
+        Event::GraphSubmitted(Box::new(Submission { priority: 1, ..submission(&[&[]], &[0]) }));
+    let events =
+        vec![offering(ALICE, 1, 1, &[]), asking(2, gpus(1)), urgent, finished(ALICE, 0, 0)];
+    assert_eq!(actions_after(events), [report(0, Outcome::Finished), run(ALICE, 2, 0)]);
+}
+
+// ---- Suspects ----
+
+#[test]
+fn tasks_that_may_have_killed_a_worker_run_alone() {
+    let two_threads = |worker| Event::WorkerJoined {
+        worker,
+        host: HOST,
+        threads: 2,
+        window: 2,
+        offer: Box::default(),
+    };
+    let graph: &[&[u32]] = &[&[], &[], &[], &[]];
+    let begin =
+        || vec![two_threads(ALICE), submitted(graph, &[0, 1, 2, 3]), crashed(ALICE, &[0, 1])];
+    let mut events = begin();
+    events.push(two_threads(BOB));
+    // One of them, and nothing beside it.
+    assert_eq!(actions_after(events.clone()), [run(BOB, 0, 1)]);
+    events.push(finished(BOB, 0, 1));
+    assert_eq!(actions_after(events.clone()), [report(0, Outcome::Finished), run(BOB, 1, 1)]);
+    events.push(finished(BOB, 1, 1));
+    let others = [report(1, Outcome::Finished), run(BOB, 2, 0), run(BOB, 3, 0)];
+    assert_eq!(actions_after(events), others);
+}
+
+#[test]
+fn a_worker_is_emptied_for_a_suspect_when_all_are_busy() {
+    let two_threads = |worker| Event::WorkerJoined {
+        worker,
+        host: HOST,
+        threads: 2,
+        window: 2,
+        offer: Box::default(),
+    };
+    let graph: &[&[u32]] = &[&[], &[], &[], &[], &[], &[]];
+    let mut events = vec![
+        two_threads(ALICE),
+        two_threads(BOB),
+        submitted(graph, &[0, 1, 2, 3, 4, 5]),
+        crashed(ALICE, &[0]),
+    ];
+    assert!(!actions_after(events.clone()).contains(&run(BOB, 0, 1)));
+    events.push(finished(BOB, 1, 0));
+    // The slot stays free although tasks wait.
+    assert_eq!(actions_after(events.clone()), [report(1, Outcome::Finished)]);
+    events.push(finished(BOB, 3, 0));
+    assert_eq!(actions_after(events), [report(3, Outcome::Finished), run(BOB, 0, 1)]);
+}
+
+#[test]
+fn only_deaths_that_a_task_was_alone_in_count_against_it() {
+    let joined_with_two = |number| Event::WorkerJoined {
+        worker: WorkerId(number),
+        host: HOST,
+        threads: 2,
+        window: 2,
+        offer: Box::default(),
+    };
+    let mut state = SchedulerState::new(Settings { allowed_failures: 1, ..Settings::default() });
+    let mut outbox = Outbox::default();
+    let mut handle = |event| {
+        outbox.clear();
+        state.handle(event, Duration::ZERO, &mut outbox);
+        state.validate().unwrap_or_else(|broken| panic!("{broken}"));
+        outbox.actions.clone()
+    };
+    handle(joined_with_two(0));
+    handle(submitted(&[&[], &[]], &[0, 1]));
+    handle(crashed(WorkerId(0), &[0, 1]));
+    // The first kills, the second is innocent.
+    handle(joined_with_two(1));
+    handle(crashed(WorkerId(1), &[0]));
+    handle(joined_with_two(2));
+    let actions = handle(crashed(WorkerId(2), &[0]));
+    assert!(actions.contains(&report(0, failed(0, Failure::WorkersCrashed { times: 3 }))));
+    assert_eq!(handle(joined_with_two(3)), [run(WorkerId(3), 1, 1)]);
+    assert_eq!(handle(finished(WorkerId(3), 1, 1)), [report(1, Outcome::Finished)]);
 }
