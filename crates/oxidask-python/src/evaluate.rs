@@ -201,6 +201,14 @@ pub(crate) fn take_in_exception(py: Python<'_>) {
     drop(nothing);
 }
 
+/// Drops what others gave up that the calling thread has made.
+///
+/// Without a GIL an object belongs to the thread that made it: when another gives up the last
+/// reference, it stays until its owner runs Python code. A thread that rests has to see to it.
+pub(crate) fn drop_what_others_gave_up(py: Python<'_>) {
+    take_in_exception(py);
+}
+
 /// Raises an exception that another thread has raised in the calling one, if there is any.
 ///
 /// That happens between steps of Python code only, so a function that does nothing is called.

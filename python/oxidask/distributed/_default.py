@@ -49,7 +49,9 @@ def forget(client: Client) -> None:
 
 def current() -> Client | None:
     """Return the default client, if there is one."""
-    return _clients[-1] if _clients else None
+    # In one step, for the last one may go at any moment.
+    last = _clients[-1:]
+    return last[0] if last else None
 
 
 def after_fork() -> None:

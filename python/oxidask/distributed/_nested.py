@@ -77,7 +77,7 @@ def _client_for_process(address: str) -> Client:
 
 def client_of_worker_process() -> Client | None:
     """Return the client of this process, if it is a worker's."""
-    for worker, cluster in _workers.values():
+    for worker, cluster in list(_workers.values()):
         if cluster is None:
             return _client_for_process(worker.address)
     return None

@@ -30,8 +30,14 @@ def _client_of(session: int) -> Client:
     return client
 
 
+def _living_clients() -> list[Client]:
+    # The table may grow in another thread: its references are copied in one step, its values not.
+    living = [reference() for reference in _clients.valuerefs()]
+    return [client for client in living if client is not None]
+
+
 def _open_clients() -> list[Client]:
-    return [client for client in list(_clients.values()) if client.status == "running"]
+    return [client for client in _living_clients() if client.status == "running"]
 
 
 class Client:
@@ -818,13 +824,13 @@ def _refilled(part: Any, items: Iterator[Any]) -> Any:
 
 @atexit.register
 def _close_all() -> None:
-    for client in list(_clients.values()):
+    for client in _living_clients():
         Client.close(client)
 
 
 def _forget_parent() -> None:
     """In a child process: what these clients would say, their parent's connection would send."""
-    for client in list(_clients.values()):
+    for client in _living_clients():
         client.status = "closed"
     _clients.clear()
     _default.after_fork()

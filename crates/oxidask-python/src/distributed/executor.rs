@@ -21,7 +21,9 @@ use super::objects::{CallObjects, Objects};
 use super::program::{Context, NoContext, evaluate, garbled, stored_of, write_pickle, write_plain};
 use super::serialize;
 use super::views::Pin;
-use crate::evaluate::{raise_in_thread, take_in_exception, thread_number};
+use crate::evaluate::{
+    drop_what_others_gave_up, raise_in_thread, take_in_exception, thread_number,
+};
 
 /// How long a thread keeps the GIL before it lets others have it.
 const TURN: Duration = Duration::from_micros(200);
@@ -136,7 +138,7 @@ impl Executor {
                     this.inbox.thread_ends();
                     break;
                 }
-                Taken::Nothing => {}
+                Taken::Nothing => drop_what_others_gave_up(py),
                 Taken::Run(run) => {
                     let end = this.execute(py, number, run);
                     if end - turn > TURN {
