@@ -8,6 +8,7 @@ from typing import Any, final
 from typing_extensions import disjoint_base
 
 from oxidask._zygote import Interpreter
+from oxidask.distributed._asking import Asked
 from oxidask.distributed.client import Client
 
 __version__: str
@@ -235,6 +236,7 @@ class Session:
         pure: bool,
         priority: int,
         retries: int,
+        asked: Asked | None,
     ) -> Future: ...
     def map(
         self,
@@ -246,8 +248,11 @@ class Session:
         pure: bool,
         priority: int,
         retries: int,
+        asked: Asked | None,
     ) -> list[Future]: ...
-    def submit_graph(self, tasks: list[Delayed], priority: int, retries: int) -> list[Future]: ...
+    def submit_graph(
+        self, tasks: list[Delayed], priority: int, retries: int, asked: Asked | None
+    ) -> list[Future]: ...
     def scatter(self, value: Any, label: str, is_hashed: bool) -> Future: ...
     def wait_all(self, futures: list[Future], timeout: float | None) -> bool: ...
     def wait_any(self, futures: list[Future], timeout: float | None) -> bool: ...
@@ -288,7 +293,9 @@ class Executor:
 
 @final
 class ThreadCluster:
-    def __new__(cls, id: int) -> ThreadCluster: ...
+    def __new__(
+        cls, id: int, limits: tuple[int, float | None], resources: list[tuple[str, int]]
+    ) -> ThreadCluster: ...
     def add_worker(self, threads: int, name: str | None) -> Executor: ...
     def cancel_all(self, reason: str) -> None: ...
     def close(self, reason: str) -> None: ...
@@ -298,6 +305,8 @@ class ProcessCluster:
     def __new__(
         cls,
         id: int,
+        limits: tuple[int, float | None],
+        resources: list[tuple[str, int]],
         folder: str,
         workers: int,
         threads: int,

@@ -396,8 +396,8 @@ def annotate(**annotations: Any) -> Iterator[None]:
     ----------
     **annotations
         Any names; ``retries`` says how often a task that raises is tried again. ``priority``,
-        ``workers``, ``resources`` and ``allow_other_workers`` are for clusters. Blocks nest, the
-        inner one wins.
+        ``workers``, ``resources`` and ``allow_other_workers`` are for clusters, as for
+        `Client.submit`. Blocks nest, the inner one wins.
 
     Raises
     ------

@@ -86,6 +86,14 @@ _DEFAULTS: dict[str, Any] = {
         },
         "shuffle": {"compression": None, "method": None},
     },
+    "distributed": {
+        "scheduler": {
+            # How many deaths of workers a task may cause before it is given up.
+            "allowed-failures": 3,
+            # How long a task waits for a worker that can run it; None for no end.
+            "no-workers-timeout": "300s",
+        }
+    },
     # How long worker processes of scheduler="processes" wait for the next computation.
     "multiprocessing": {"idle-timeout": "60s"},
     "optimization": {

@@ -94,7 +94,6 @@ def test_options_that_ask_for_nothing_that_is_not_there_are_taken():
     ("option", "instead"),
     [
         ({"memory_limit": "1GB"}, "chunks"),
-        ({"resources": {"GPU": 1}}, "a cluster for each"),
         ({"local_directory": "/somewhere"}, "disk"),
         ({"host": "127.0.0.1"}, "network"),
     ],

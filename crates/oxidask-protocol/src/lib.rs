@@ -12,7 +12,7 @@ mod state;
 
 pub use ids::{Attempt, GroupId, HostId, NameId, ResourceId, TaskId, WorkerId};
 pub use message::{
-    ClientTask, ContentHash, Ending, FromClient, FromWorker, Graph, Input, Objects, Problem,
+    Asked, ClientTask, ContentHash, Ending, FromClient, FromWorker, Graph, Input, Objects, Problem,
     Question, Run, Stored, ToClient, ToWorker, Value,
 };
 pub use record::{Cause, Record, RecordBody, SpanKind};

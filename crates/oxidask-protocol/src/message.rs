@@ -237,6 +237,17 @@ pub enum FromWorker {
     },
 }
 
+/// What a task asks of the worker that runs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The worker is called by one of these; any will do if there are none.
+    pub workers: Vec<String>,
+    /// Whether another worker will do as long as none of these is there.
+    pub allow_others: bool,
+    /// What the task takes while it runs, in millionths.
+    pub resources: Vec<(String, u64)>,
+}
+
 /// Tasks and how to call them, as a client submits them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Graph {
@@ -264,6 +275,10 @@ pub struct Graph {
     pub depth: u32,
     /// How often a task that raises is tried again.
     pub retries: Vec<(u32, u32)>,
+    /// What some tasks ask of the worker that runs them.
+    pub asked: Vec<Asked>,
+    /// For each task that asks for something, its place in `asked`.
+    pub asking: Vec<(u32, u32)>,
     /// Where each task's program ends in `programs`.
     pub program_ends: Vec<u32>,
     /// The programs of all tasks.
@@ -297,6 +312,12 @@ impl Graph {
     /// Priority and depth in one number: the larger, the sooner.
     pub fn urgency(&self) -> i64 {
         i64::from(self.priority) << 32 | i64::from(self.depth)
+    }
+
+    /// What a task asks of its worker, if it does.
+    pub fn asked_by(&self, task: u32) -> Option<&Asked> {
+        let place = self.asking.binary_search_by_key(&task, |&(task, _)| task).ok()?;
+        self.asked.get(self.asking[place].1 as usize)
     }
 
     /// The program of a task.
@@ -419,6 +440,8 @@ pub enum Problem {
     NoWorker {
         /// Key of the task.
         key: String,
+        /// What it asks for, and what there is.
+        reason: String,
     },
     /// Its data was lost and nobody can make it again.
     Lost {

@@ -606,8 +606,7 @@ impl Oracle {
                 culprit.behaviour != Behaviour::Returns && culprit.raises_told > culprit.retries
             }
             Failure::WorkersCrashed { times } => {
-                let (alone, beside_others) = culprit.crashes;
-                alone + beside_others == times && alone > self.settings.allowed_failures
+                culprit.crashes.0 == times && times > self.settings.allowed_failures
             }
             Failure::NoWorker => {
                 let since = culprit.stuck_since.unwrap_or(self.empty_since);

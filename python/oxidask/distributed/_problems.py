@@ -33,8 +33,8 @@ class KilledWorker(OxidaskError):
     def __str__(self) -> str:
         return (
             f"task {self.task!r} was given up after {self.allowed_failures + 1} workers died while "
-            f"they ran it; the last one {self.last_worker}. Run it alone in this process to see "
-            "why: compute(scheduler='sync')"
+            f"they ran it alone; the last one {self.last_worker}. Run it alone in this process to "
+            "see why: compute(scheduler='sync')"
         )
 
 
@@ -79,11 +79,12 @@ def died_in_a_call() -> BaseException:
     )
 
 
-def no_worker(key: str) -> BaseException:
+def no_worker(key: str, reason: str) -> BaseException:
     """Return the error for a task that nobody could run."""
     return NoValidWorkerError(
-        f"no worker could run task {key!r} in the time allowed; add a worker, or ask "
-        "client.why(future)"
+        f"no worker could run task {key!r} in the time that the setting "
+        f"'distributed.scheduler.no-workers-timeout' gives: {reason}; ask for what there is, or "
+        "start workers that have it"
     )
 
 

@@ -30,12 +30,15 @@ def _of_step(step: dict[str, Any], threads: int) -> str:
             f"{key!r} waits for {step['missing']} of its {step['inputs']} inputs; the first that "
             "is missing:"
         )
+    asks_for = step.get("asks_for")
+    if state == "queued" and asks_for:
+        return f"{key!r} asks for {asks_for}, and waits until a worker has that free."
     if state == "queued":
         return f"{key!r} waits for a free thread; the cluster has {threads}."
     if state == "processing":
         return f"{key!r} was given to worker {step['worker']}, where it runs or is next in line."
     if state == "no-worker":
-        return f"{key!r} can run, but there is no worker; the cluster has {threads} threads."
+        return f"{key!r} can run, but no worker can run it (no-worker): {step['reason']}."
     if state == "publishing":
         return f"{key!r} is being made available to the worker that needs it."
     if state == "memory":

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from oxidask import _core
 from oxidask._core import Delayed, Future, Session, Unpacked
 from oxidask._names import funcname
-from oxidask.distributed import _absent, _callbacks, _default, _future, _nested
+from oxidask.distributed import _absent, _asking, _callbacks, _default, _future, _nested
 from oxidask.distributed._future import _seconds
 from oxidask.distributed._problems import ClusterClosedError
 
@@ -129,6 +129,16 @@ class Client:
             raise ClusterClosedError("this client was closed; make a new one: Client(cluster)")
         return self._session
 
+    def _asked(
+        self, method: str, workers: Any, allow_other_workers: Any, resources: Any
+    ) -> _asking.Asked | None:
+        address = self.cluster.scheduler_address
+        return _asking.asked(method, workers, allow_other_workers, resources, address)
+
+    def _asked_by_options(self, method: str, options: dict[str, Any]) -> _asking.Asked | None:
+        names = ("workers", "allow_other_workers", "resources")
+        return self._asked(method, *(options.get(name) for name in names))
+
     # ---- Work ----
 
     def submit(
@@ -157,6 +167,15 @@ class Client:
             dictionaries, stand for their results.
         key : str, optional
             The name of the task. One that is alive is returned instead of running it again.
+        workers : str or list of str, optional
+            Names of the workers that may run it, as in `scheduler_info`. If none of them is there,
+            the task waits, as `why` tells, and fails after the time that the setting
+            ``distributed.scheduler.no-workers-timeout`` gives.
+        allow_other_workers : bool, default False
+            Whether others may run it as long as none of these is there.
+        resources : dict, optional
+            How much it takes while it runs of what workers have: ``{"GPU": 1}``; see
+            `LocalCluster`.
         retries : int, optional
             How often a call that raises is tried again.
         priority : int, default 0
@@ -180,11 +199,12 @@ class Client:
         ...     y.result()
         8
         """
-        _check_options("submit", workers, resources, allow_other_workers, actor or actors)
+        _check_actors("submit", actor or actors)
+        asked = self._asked("submit", workers, allow_other_workers, resources)
         if not callable(func):
             raise TypeError(f"submit: the first argument is called, but {func!r} is not callable")
         return self._open_session.submit(
-            func, args, kwargs, _prefix_of(func), key, pure, priority, retries or 0
+            func, args, kwargs, _prefix_of(func), key, pure, priority, retries or 0, asked
         )
 
     def map(
@@ -215,7 +235,7 @@ class Client:
             The first part of the keys, or all of them.
         batch_size : int, optional
             Taken for compatibility: calls are always sent in batches.
-        retries, priority, pure, **kwargs
+        retries, priority, pure, workers, allow_other_workers, resources, **kwargs
             As for `submit`; the same for all calls.
 
         Returns
@@ -229,7 +249,8 @@ class Client:
         ...     client.gather(client.map(pow, range(4), [2, 2, 2, 2]))
         [0, 1, 4, 9]
         """
-        _check_options("map", workers, resources, allow_other_workers, actor or actors)
+        _check_actors("map", actor or actors)
+        asked = self._asked("map", workers, allow_other_workers, resources)
         if not callable(func):
             raise TypeError(f"map: the first argument is called, but {func!r} is not callable")
         if not iterables:
@@ -247,7 +268,7 @@ class Client:
                 )
             iterables = tuple(zip(*rows, strict=True)) or iterables
         return self._open_session.map(
-            func, list(iterables), kwargs, label, keys, pure, priority, retries or 0
+            func, list(iterables), kwargs, label, keys, pure, priority, retries or 0, asked
         )
 
     def gather(
@@ -314,7 +335,11 @@ class Client:
         -------
         Future, or a container of futures like `data`
         """
-        _check_options("scatter", workers, None, False, False)
+        if workers is not None:
+            raise NotImplementedError(
+                "scatter(workers=): data is kept in memory that all workers of this host read; "
+                "leave it out"
+            )
         if isinstance(data, dict):
             return {name: self._scattered(value, hash) for name, value in data.items()}
         if isinstance(data, list | tuple | set | frozenset):
@@ -348,20 +373,21 @@ class Client:
         collections : lazy object, or list of them
         sync : bool, default False
             Whether to wait and return the results.
-        retries, priority
-            As for `submit`.
+        retries, priority, workers, allow_other_workers, resources
+            As for `submit`, for each task that was made outside of blocks that say it: `annotate`.
 
         Returns
         -------
         Future, list of Future, or results
             One future for one object; others in the list are returned as they are.
         """
-        _check_options("compute", workers, resources, allow_other_workers, bool(actors))
+        _check_actors("compute", bool(actors))
+        asked = self._asked("compute", workers, allow_other_workers, resources)
         is_many = isinstance(collections, list | tuple | set | frozenset)
         given = list(collections) if is_many else [collections]
         tasks = self._tasks_of(given, optimize_graph)
         lazy = [task for task in tasks if task is not None]
-        futures = iter(self._open_session.submit_graph(lazy, priority, retries))
+        futures = iter(self._open_session.submit_graph(lazy, priority, retries, asked))
         result = [
             one if task is None else next(futures) for one, task in zip(given, tasks, strict=True)
         ]
@@ -399,14 +425,20 @@ class Client:
         lazy object, or list of them
             Equal ones whose results are, or will be, in the cluster.
         """
-        _check_options("persist", workers, resources, bool(allow_other_workers), bool(actors))
+        _check_actors("persist", bool(actors))
+        asked = self._asked("persist", workers, allow_other_workers, resources)
         is_many = isinstance(collections, list | tuple | set | frozenset)
         given = list(collections) if is_many else [collections]
-        result = self._persisted(given, optimize_graph, retries or 0, priority)
+        result = self._persisted(given, optimize_graph, retries or 0, priority, asked)
         return result if is_many else result[0]
 
     def _persisted(
-        self, given: list[Any], optimize_graph: bool, retries: int, priority: int
+        self,
+        given: list[Any],
+        optimize_graph: bool,
+        retries: int,
+        priority: int,
+        asked: _asking.Asked | None = None,
     ) -> list[Any]:
         from oxidask import base
 
@@ -419,7 +451,7 @@ class Client:
                 )
         lazy = [one for one in given if isinstance(one, Delayed)]
         optimized = base._optimized(lazy) if optimize_graph and lazy else lazy
-        futures = self._open_session.submit_graph(optimized, priority, retries)
+        futures = self._open_session.submit_graph(optimized, priority, retries, asked)
         kept = iter(
             [_core.persisted(one, future) for one, future in zip(lazy, futures, strict=True)]
         )
@@ -447,7 +479,10 @@ class Client:
         flat: list[Delayed] = []
         _flatten(tasks, flat)
         futures = self._open_session.submit_graph(
-            flat, kwargs.get("priority") or 0, kwargs.get("retries") or 0
+            flat,
+            kwargs.get("priority") or 0,
+            kwargs.get("retries") or 0,
+            self._asked_by_options("get", kwargs),
         )
         filled = _refilled(tasks, iter(futures))
         result = Client.gather(self, filled) if sync else filled
@@ -508,7 +543,8 @@ class Client:
         -------
         dict
             ``type``, ``id``, ``address``, and ``workers``: a dictionary by worker's name with
-            ``nthreads``, ``pid``, ``name``, ``finished``; ``tasks``: how many are in which state.
+            ``nthreads``, ``pid``, ``name``, ``finished``, ``resources``; ``tasks``: how many are
+            in which state.
         """
         told = json.loads(self._open_session.ask("workers"))
         workers = {
@@ -519,6 +555,7 @@ class Client:
                 "pid": one["pid"],
                 "nthreads": one["threads"],
                 "finished": one["finished"],
+                "resources": one["resources"],
             }
             for one in told["workers"][: None if n_workers < 0 else n_workers]
         }
@@ -637,7 +674,10 @@ class Client:
     def _run_tasks(self, tasks: list[Delayed], **options: Any) -> list[Any]:
         """Compute tasks for `compute` and its kin, whose default scheduler this client is."""
         futures = self._open_session.submit_graph(
-            tasks, options.get("priority") or 0, options.get("retries") or 0
+            tasks,
+            options.get("priority") or 0,
+            options.get("retries") or 0,
+            self._asked_by_options("compute", options),
         )
         return self._session.gather(futures, False)
 
@@ -762,14 +802,7 @@ for _name, _way_around in _absent.WAYS_AROUND.items():
     setattr(Client, _name, _absent.method("Client", _name, _way_around))
 
 
-def _check_options(
-    method: str, workers: Any, resources: Any, allow_other_workers: bool, actor: bool
-) -> None:
-    if workers is not None or resources is not None or allow_other_workers:
-        raise NotImplementedError(
-            f"{method}(workers=, resources=, allow_other_workers=) are not there yet; leave them "
-            "out, any worker may run the task"
-        )
+def _check_actors(method: str, actor: bool) -> None:
     if actor:
         raise NotImplementedError(
             f"{method}(actor=True): actors are not there yet; keep state in a task's result"

@@ -2,12 +2,14 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use oxidask_protocol::{FromClient, FromWorker, Stored, ToClient, ToWorker, Value, WorkerId};
 use oxidask_runtime::client::{Client, Line};
 use oxidask_runtime::cluster::{ClientLine, Cluster, Settings, WorkerInfo, WorkerLine};
 use oxidask_runtime::worker::{Inbox, Mouth};
+use oxidask_scheduler::Settings as SchedulerSettings;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -101,6 +103,20 @@ impl Home for SameProcess {
     }
 }
 
+/// How many deaths a task may be part of, and for how many seconds it may wait for a worker that can
+/// run it.
+pub(crate) type Limits = (u32, Option<f64>);
+
+pub(crate) fn scheduler_settings((allowed_failures, timeout): Limits) -> SchedulerSettings {
+    let timeout = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    SchedulerSettings {
+        allowed_failures,
+        // As good as no end, and small enough to be added to a time.
+        no_worker_timeout: timeout.unwrap_or(Duration::from_secs(u64::MAX / 4)),
+        ..SchedulerSettings::default()
+    }
+}
+
 /// A cluster whose workers are threads of this process.
 #[pyclass(frozen, module = "oxidask._core")]
 pub(crate) struct ThreadCluster {
@@ -111,8 +127,9 @@ pub(crate) struct ThreadCluster {
 #[pymethods]
 impl ThreadCluster {
     #[new]
-    fn new(id: u128) -> Self {
-        let settings = Settings { is_one_process: true, id, ..Settings::default() };
+    fn new(id: u128, limits: Limits, resources: Vec<(String, u64)>) -> Self {
+        let scheduler = scheduler_settings(limits);
+        let settings = Settings { scheduler, is_one_process: true, id, resources };
         Self { cluster: Arc::new(Cluster::new(settings)), objects: Arc::default() }
     }
 

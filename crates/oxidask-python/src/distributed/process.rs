@@ -23,6 +23,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::executor::{Executor, Home};
+use super::local::{Limits, scheduler_settings};
 use super::objects::Objects;
 use super::serialize;
 use super::views::{self, LetGo, Pin, store_error};
@@ -43,6 +44,8 @@ impl ProcessCluster {
     fn new(
         py: Python<'_>,
         id: u128,
+        limits: Limits,
+        resources: Vec<(String, u64)>,
         folder: PathBuf,
         workers: u32,
         threads: u32,
@@ -55,7 +58,12 @@ impl ProcessCluster {
             let sockets = SocketFolder::open(&folder).map_err(store_error)?;
             let for_workers = sockets.listen("worker.sock").map_err(store_error)?;
             let for_clients = sockets.listen("scheduler.sock").map_err(store_error)?;
-            let cluster = Arc::new(Cluster::new(Settings { id, ..Settings::default() }));
+            let cluster = Arc::new(Cluster::new(Settings {
+                scheduler: scheduler_settings(limits),
+                is_one_process: false,
+                id,
+                resources,
+            }));
             let forks = Arc::new(Forks {
                 options,
                 blas_threads,

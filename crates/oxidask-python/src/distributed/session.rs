@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use oxidask_protocol::{ClientTask, FromClient, Problem, Question, ToClient, Value, WorkerId};
+use oxidask_protocol::{
+    Asked, ClientTask, FromClient, Problem, Question, ToClient, Value, WorkerId,
+};
 use oxidask_runtime::arenas::Arenas;
 use oxidask_runtime::client::{Client, Got, Watch};
 use oxidask_runtime::cluster::Cluster;
@@ -206,7 +208,9 @@ impl Shared {
             Problem::Cancelled { key, reason } => {
                 module.getattr("cancelled")?.call1((key, reason))?
             }
-            Problem::NoWorker { key } => module.getattr("no_worker")?.call1((key,))?,
+            Problem::NoWorker { key, reason } => {
+                module.getattr("no_worker")?.call1((key, reason))?
+            }
             Problem::Lost { key } => module.getattr("lost")?.call1((key,))?,
             Problem::Unknown { task } => module.getattr("unknown")?.call1((task,))?,
         };
@@ -276,10 +280,15 @@ pub(crate) struct Session {
 }
 
 /// Starts the thread that tells the cluster what was dropped, for clients that say nothing else.
-fn release_what_is_dropped(client: &Arc<Client>) {
+///
+/// It also looks at the clock for a cluster of threads, which has no thread of its own.
+fn release_what_is_dropped(client: &Arc<Client>, cluster: Option<Weak<Cluster>>) {
     let client = Arc::downgrade(client);
     let release = move || {
         while let Some(client) = client.upgrade() {
+            if let Some(cluster) = cluster.as_ref().and_then(Weak::upgrade) {
+                cluster.tick();
+            }
             if client.closed().is_some() {
                 break;
             }
@@ -298,10 +307,18 @@ fn next_number() -> u64 {
 }
 
 /// Options of a submission.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Options {
     priority: i32,
     retries: u32,
+    asked: Option<Asked>,
+}
+
+/// What tasks ask of their worker, as Python says it: names, whether others will do, resources.
+type AskedInPython = (Vec<String>, bool, Vec<(String, u64)>);
+
+fn asked_of((workers, allow_others, resources): AskedInPython) -> Asked {
+    Asked { workers, allow_others, resources }
 }
 
 #[pymethods]
@@ -343,7 +360,7 @@ impl Session {
 
     /// Runs one call.
     #[expect(clippy::too_many_arguments, reason = "Python's options, one by one")]
-    #[pyo3(signature = (function, args, kwargs, label, key, pure, priority, retries))]
+    #[pyo3(signature = (function, args, kwargs, label, key, pure, priority, retries, asked))]
     fn submit<'py>(
         &self,
         py: Python<'py>,
@@ -355,8 +372,9 @@ impl Session {
         pure: bool,
         priority: i32,
         retries: u32,
+        asked: Option<AskedInPython>,
     ) -> PyResult<Py<Future>> {
-        let options = Options { priority, retries };
+        let options = Options { priority, retries, asked: asked.map(asked_of) };
         let values: Vec<Bound<'_, PyAny>> = args.iter().collect();
         let function_token = if pure && key.is_none() { token_of(py, function)? } else { 0 };
         let identity = self.identity_of(py, key.as_ref(), function_token, &values, kwargs, pure)?;
@@ -377,6 +395,9 @@ impl Session {
         if options.retries > 0 {
             writer.retry(0, options.retries);
         }
+        if let Some(asked) = &options.asked {
+            writer.ask(0, asked);
+        }
         let first = self.shared.client.reserve(1);
         let hold = self.shared.hold(first, identity);
         self.shared.submit(py, writer, first, vec![0], options.priority);
@@ -385,7 +406,7 @@ impl Session {
 
     /// Runs a call for each element of some iterables.
     #[expect(clippy::too_many_arguments, reason = "Python's options, one by one")]
-    #[pyo3(signature = (function, iterables, kwargs, label, keys, pure, priority, retries))]
+    #[pyo3(signature = (function, iterables, kwargs, label, keys, pure, priority, retries, asked))]
     fn map<'py>(
         &self,
         py: Python<'py>,
@@ -397,14 +418,15 @@ impl Session {
         pure: bool,
         priority: i32,
         retries: u32,
+        asked: Option<AskedInPython>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let options = Options { priority, retries };
+        let options = Options { priority, retries, asked: asked.map(asked_of) };
         let mut iterators: Vec<Bound<'_, PyIterator>> =
             iterables.iter().map(PyAnyMethods::try_iter).collect::<PyResult<_>>()?;
         let function_token = if pure && keys.is_none() { token_of(py, function)? } else { 0 };
         let futures = PyList::empty(py);
         let names = vec![label.to_cow()?.into_owned()];
-        let mut batch = Batch::new(self, names.clone(), options);
+        let mut batch = Batch::new(self, names.clone(), options.clone());
         let mut limit = FIRST_BATCH;
         let mut values = Vec::with_capacity(iterators.len());
         let mut count = 0;
@@ -434,7 +456,7 @@ impl Session {
             if batch.writer.len() == limit {
                 batch.submit(py);
                 limit = (limit * 2).min(LARGEST_BATCH);
-                batch = Batch::new(self, names.clone(), options);
+                batch = Batch::new(self, names.clone(), options.clone());
             }
         }
         batch.submit(py);
@@ -448,7 +470,9 @@ impl Session {
         tasks: Vec<Py<Delayed>>,
         priority: i32,
         retries: u32,
+        asked: Option<AskedInPython>,
     ) -> PyResult<Vec<Py<Future>>> {
+        let asked = asked.map(asked_of);
         let (graph, wanted) = collect(py, &tasks)?;
         let mut writer = GraphWriter::new(&self.shared);
         writer.set_names(graph.group_names(py)?);
@@ -479,6 +503,7 @@ impl Session {
             }
         }
         let mut place: Vec<u32> = vec![u32::MAX; graph.len()];
+        let mut asked_in_blocks = AskedInBlocks::default();
         let given_retries: FxHashMap<u32, u32> = graph.retries.iter().copied().collect();
         for task in 0..graph.len() as u32 {
             if !is_needed[task as usize] || earlier[task as usize].is_some() {
@@ -502,6 +527,13 @@ impl Session {
             let times = given_retries.get(&task).copied().unwrap_or(retries);
             if times > 0 {
                 writer.retry(number, times);
+            }
+            let in_block = match node.annotations.as_ref() {
+                Some(annotations) => asked_in_blocks.of(annotations.bind(py))?,
+                None => None,
+            };
+            if let Some(asked) = in_block.as_ref().or(asked.as_ref()) {
+                writer.ask(number, asked);
             }
         }
         let first = self.shared.client.reserve(writer.len());
@@ -834,6 +866,26 @@ fn token_of<'py>(py: Python<'py>, function: &Bound<'py, PyAny>) -> PyResult<u128
 }
 
 /// A graph of calls of one function that is being written.
+/// What tasks ask for that were made in blocks of `annotate`, by the annotations of the block.
+#[derive(Default)]
+struct AskedInBlocks(FxHashMap<usize, Option<Asked>>);
+
+impl AskedInBlocks {
+    fn of(&mut self, annotations: &Bound<'_, PyDict>) -> PyResult<Option<Asked>> {
+        let key = annotations.as_ptr() as usize;
+        if let Some(known) = self.0.get(&key) {
+            return Ok(known.clone());
+        }
+        let py = annotations.py();
+        let module = py.import(intern!(py, "oxidask.distributed._asking"))?;
+        let asked: Option<AskedInPython> =
+            module.getattr("asked_in_block")?.call1((annotations,))?.extract()?;
+        let asked = asked.map(asked_of);
+        self.0.insert(key, asked.clone());
+        Ok(asked)
+    }
+}
+
 struct Batch<'a> {
     session: &'a Session,
     writer: GraphWriter,
@@ -858,6 +910,9 @@ impl<'a> Batch<'a> {
         if self.options.retries > 0 {
             self.writer.retry(task, self.options.retries);
         }
+        if let Some(asked) = &self.options.asked {
+            self.writer.ask(task, asked);
+        }
         Ok(self.session.shared.hold(self.first + u64::from(task), identity))
     }
 
@@ -879,7 +934,8 @@ impl Session {
         near: Option<(Arc<Cluster>, u64)>,
         is_one_process: bool,
     ) -> Self {
-        release_what_is_dropped(&client);
+        let clockless = near.as_ref().filter(|_| is_one_process);
+        release_what_is_dropped(&client, clockless.map(|(cluster, _)| Arc::downgrade(cluster)));
         let shared = Arc::new(Shared {
             keeper: Arc::new(Keeper(Arc::downgrade(&client))),
             client,
@@ -984,7 +1040,7 @@ impl Session {
         if !call.dependencies.is_empty() {
             // A lazy value as an argument is computed in the cluster first.
             let tasks = call.dependencies.iter().map(|task| task.clone_ref(py)).collect();
-            let futures = self.submit_graph(py, tasks, 0, 0)?;
+            let futures = self.submit_graph(py, tasks, 0, 0, None)?;
             let template = oxidask_graph::Template(&call.template);
             return writer.write_template(py, template, &call.literals, |number| {
                 Source::Earlier(futures[number as usize].get().hold_again())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use oxidask_graph::{EdgesBuilder, OpKind, Template, order};
-use oxidask_protocol::{ClientTask, Graph, Objects as ObjectTable};
+use oxidask_protocol::{Asked, ClientTask, Graph, Objects as ObjectTable};
 use pyo3::prelude::*;
 use rustc_hash::FxHashMap;
 
@@ -138,6 +138,16 @@ impl GraphWriter {
 
     pub(crate) fn retry(&mut self, task: u32, times: u32) {
         self.graph.retries.push((task, times));
+    }
+
+    /// A task asks for something of its worker. Tasks are named in order.
+    pub(crate) fn ask(&mut self, task: u32, asked: &Asked) {
+        let known = self.graph.asked.iter().position(|other| other == asked);
+        let place = known.unwrap_or_else(|| {
+            self.graph.asked.push(asked.clone());
+            self.graph.asked.len() - 1
+        });
+        self.graph.asking.push((task, place as u32));
     }
 
     /// The graph, ready to be submitted, and what is to be kept until it is.

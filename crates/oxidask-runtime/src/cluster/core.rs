@@ -13,6 +13,7 @@ use oxidask_protocol::{
 use oxidask_scheduler::{Action, Event, Failure, Outbox, Outcome, SchedulerState, Submission};
 
 use super::adopted::Adopted;
+use super::asked::Offers;
 use super::submissions::{Submissions, Submitted, edges_of};
 use crate::arenas::Arenas;
 
@@ -85,6 +86,7 @@ pub(super) struct Core {
     events: VecDeque<Event>,
     workers: BTreeMap<WorkerId, Worker>,
     clients: BTreeMap<u64, ClientEntry>,
+    pub(super) offers: Offers,
     next_worker: u32,
     next_client: u64,
     groups: BTreeMap<String, GroupId>,
@@ -116,6 +118,7 @@ impl Core {
             events: VecDeque::new(),
             workers: BTreeMap::new(),
             clients: BTreeMap::new(),
+            offers: Offers::new(settings.resources),
             next_worker: 1,
             next_client: 0,
             groups: BTreeMap::new(),
@@ -296,7 +299,8 @@ impl Core {
             wanted: graph.wanted.clone(),
             priority: graph.urgency(),
             retries: graph.retries.iter().copied().collect(),
-            ..Submission::default()
+            restrictions: graph.asked.iter().map(|asked| self.offers.restriction(asked)).collect(),
+            restricted: graph.asking.iter().copied().collect(),
         };
         graph.starts = Vec::new();
         graph.inputs = Vec::new();
@@ -366,7 +370,7 @@ impl Core {
             return;
         }
         let window = threads + WINDOW;
-        let offer = Box::default();
+        let offer = Box::new(self.offers.of_worker(&self.workers[&worker].info.name));
         self.tell(Event::WorkerJoined { worker, threads, window, host: HERE, offer });
     }
 
@@ -706,7 +710,7 @@ impl Core {
                 let cause = self.deaths.get(&blame).cloned().unwrap_or_default();
                 Problem::Killed { key, times, cause }
             }
-            Failure::NoWorker => Problem::NoWorker { key },
+            Failure::NoWorker => Problem::NoWorker { key, reason: self.why_no_worker(blame) },
             Failure::Cancelled => {
                 let reason = self.reasons.get(&blame).cloned().unwrap_or_default();
                 Problem::Cancelled { key, reason }

@@ -5,6 +5,7 @@
 //! outgoing bytes of their connection, which are sent after the lock was let go.
 
 mod adopted;
+mod asked;
 mod core;
 mod submissions;
 mod talk;
@@ -47,7 +48,7 @@ pub trait ClientLine: Send + Sync + 'static {
 }
 
 /// What can be set.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Of the scheduler.
     pub scheduler: oxidask_scheduler::Settings,
@@ -55,6 +56,8 @@ pub struct Settings {
     pub is_one_process: bool,
     /// What tells the cluster from all others.
     pub id: u128,
+    /// What each worker has for tasks that ask for it, in millionths.
+    pub resources: Vec<(String, u64)>,
 }
 
 /// The number of the arena that a client writes to; those of workers have the workers' numbers.

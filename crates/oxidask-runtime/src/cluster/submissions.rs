@@ -144,6 +144,10 @@ pub(super) fn edges_of(graph: &Graph) -> Option<Edges> {
         && graph.rank.len() == count
         && graph.wanted.iter().all(|&task| (task as usize) < count)
         && graph.retries.iter().all(|&(task, _)| (task as usize) < count)
+        && graph
+            .asking
+            .iter()
+            .all(|&(task, place)| (task as usize) < count && (place as usize) < graph.asked.len())
         && is_permutation(&graph.rank);
     if !is_sound {
         return None;

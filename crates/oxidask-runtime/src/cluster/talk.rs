@@ -26,6 +26,7 @@ impl Core {
                     "pid": info.pid,
                     "threads": info.threads,
                     "finished": self.finished_by(worker),
+                    "resources": self.offers.resources(),
                 })
             })
             .collect();
@@ -78,6 +79,8 @@ impl Core {
                 "worker": worker,
                 "inputs": inputs.len(),
                 "missing": missing.len(),
+                "asks_for": self.asked_by(current),
+                "reason": self.why_no_worker(current),
             }));
             let waits_at_node = self
                 .scheduler

@@ -78,8 +78,8 @@ impl SchedulerState {
                 if suspects.contains(&task) || self.planted.has(Bug::InnocentsAreBlamed) {
                     let was_alone = suspects.len() == 1 || gone.alone == Some(task);
                     let crashes = self.crashes.entry(task).or_default();
-                    if crashes.add(was_alone, self.settings.allowed_failures) {
-                        given_up.push((task, crashes.times()));
+                    if let Some(times) = crashes.add(was_alone, self.settings.allowed_failures) {
+                        given_up.push((task, times));
                     }
                 }
             }

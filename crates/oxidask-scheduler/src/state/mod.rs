@@ -37,7 +37,8 @@ use restricted::Crashes;
 /// What can be set.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How many crashes of workers a task may be part of before it is given up.
+    /// How many crashes of workers a task may cause before it is given up. Those count in which it ran
+    /// alone: a task that was in a crash beside others is tried alone after that.
     pub allowed_failures: u32,
     /// How long a task may wait for a worker that can run it.
     pub no_worker_timeout: Duration,

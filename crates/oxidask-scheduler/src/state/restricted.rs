@@ -15,7 +15,7 @@ use crate::{Outbox, Restriction};
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Crashes {
     /// It ran alone, so it is to blame.
-    pub(crate) alone: u32,
+    alone: u32,
     /// Others ran beside it.
     beside_others: u32,
 }
@@ -25,19 +25,16 @@ pub(crate) struct Crashes {
 const CRASHES_IN_COMPANY: u32 = 16;
 
 impl Crashes {
-    /// Counts one more; whether that is too much.
-    pub(super) fn add(&mut self, was_alone: bool, allowed: u32) -> bool {
-        if was_alone {
-            self.alone += 1;
+    /// Counts one more; how many there are, if that is too much.
+    pub(super) fn add(&mut self, was_alone: bool, allowed: u32) -> Option<u32> {
+        let (times, most) = if was_alone {
+            (&mut self.alone, allowed)
         } else {
-            self.beside_others += 1;
-        }
-        self.alone > allowed || self.beside_others > CRASHES_IN_COMPANY.saturating_mul(allowed + 1)
-    }
-
-    /// How many workers died.
-    pub(super) fn times(self) -> u32 {
-        self.alone + self.beside_others
+            let most = allowed.saturating_add(1).saturating_mul(CRASHES_IN_COMPANY);
+            (&mut self.beside_others, most)
+        };
+        *times += 1;
+        (*times > most).then_some(*times)
     }
 }
 

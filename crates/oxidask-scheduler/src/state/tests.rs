@@ -925,7 +925,7 @@ fn only_deaths_that_a_task_was_alone_in_count_against_it() {
     handle(crashed(WorkerId(1), &[0]));
     handle(joined_with_two(2));
     let actions = handle(crashed(WorkerId(2), &[0]));
-    assert!(actions.contains(&report(0, failed(0, Failure::WorkersCrashed { times: 3 }))));
+    assert!(actions.contains(&report(0, failed(0, Failure::WorkersCrashed { times: 2 }))));
     assert_eq!(handle(joined_with_two(3)), [run(WorkerId(3), 1, 1)]);
     assert_eq!(handle(finished(WorkerId(3), 1, 1)), [report(1, Outcome::Finished)]);
 }

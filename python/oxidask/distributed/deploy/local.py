@@ -13,10 +13,11 @@ import weakref
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from oxidask import _core, _zygote
+from oxidask import _core, _zygote, config
 from oxidask._core import Session
-from oxidask.distributed import _default, _nested
+from oxidask.distributed import _asking, _default, _nested
 from oxidask.distributed._problems import ClusterClosedError
+from oxidask.utils import parse_timedelta
 
 if TYPE_CHECKING:
     from oxidask.distributed.client import Client
@@ -35,7 +36,6 @@ _WITHOUT_EFFECT = frozenset(
 #: Options of Dask's that promise what is not there yet, and what to do meanwhile.
 _NOT_YET = {
     "memory_limit": "keep chunks small enough for all of them to fit, or start fewer workers",
-    "resources": "start a cluster for each kind of work",
     "local_directory": "nothing is written to disk yet",
     "security": "the cluster listens on a socket that only you can open",
     "worker_class": "workers are processes or threads: processes=True or False",
@@ -62,6 +62,9 @@ class LocalCluster:
         A name, for whoever looks.
     asynchronous : bool, default False
         Whether `close` returns an awaitable. ``async with`` works in any case.
+    resources : dict, optional
+        What each worker has for tasks that ask for it: ``{"GPU": 1}``. Tasks that take more in all
+        do not run at the same time.
     **kwargs
         Other options of Dask's: those that change nothing here, such as ``silence_logs``, are
         taken; those that promise what is not there yet raise NotImplementedError.
@@ -81,12 +84,14 @@ class LocalCluster:
         threads_per_worker: int | None = None,
         processes: bool | None = None,
         asynchronous: bool = False,
+        resources: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
         self.asynchronous = asynchronous
         _check_options(kwargs)
         _check_number("n_workers", n_workers, 0)
         _check_number("threads_per_worker", threads_per_worker, 1)
+        amounts = _asking.amounts_of("LocalCluster(resources=)", resources)
         self.name = name or "local"
         self.status = "starting"
         self.scheduler_address = "inproc"
@@ -103,9 +108,11 @@ class LocalCluster:
         self._task_client: Client | None = None
         try:
             if processes:
-                self._start_processes(n_workers, threads)
+                self._start_processes(n_workers, threads, amounts)
             else:
-                self._cluster = cluster = _core.ThreadCluster(secrets.randbits(128))
+                self._cluster = cluster = _core.ThreadCluster(
+                    secrets.randbits(128), _limits(), amounts
+                )
                 for number in range(n_workers):
                     self._start_worker(cluster, threads, number)
         except BaseException:
@@ -114,13 +121,17 @@ class LocalCluster:
         self.status = "running"
         _alive.add(self)
 
-    def _start_processes(self, n_workers: int, threads: int) -> None:
+    def _start_processes(
+        self, n_workers: int, threads: int, resources: list[tuple[str, int]]
+    ) -> None:
         base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
         self._folder = tempfile.mkdtemp(prefix="oxidask-", dir=base)
         self.scheduler_address = f"unix://{self._folder}/scheduler.sock"
         cores = _core.cpu_count()
         self._cluster = cluster = _core.ProcessCluster(
             secrets.randbits(128),
+            _limits(),
+            resources,
             self._folder,
             n_workers,
             threads,
@@ -232,6 +243,23 @@ class LocalCluster:
         # A cluster that was refused has no status.
         if getattr(self, "status", "closed") != "closed":
             self._close()
+
+
+def _limits() -> tuple[int, float | None]:
+    """Return how many deaths a task may cause, and how long it may wait for a worker."""
+    failures = config.get("distributed.scheduler.allowed-failures", 3)
+    if isinstance(failures, bool) or not isinstance(failures, int) or failures < 0:
+        raise ValueError(
+            f"distributed.scheduler.allowed-failures={failures!r}: an int from 0 is meant"
+        )
+    timeout = config.get("distributed.scheduler.no-workers-timeout", None)
+    seconds = None if timeout is None else float(parse_timedelta(timeout))
+    if seconds is not None and not seconds >= 0:
+        raise ValueError(
+            f"distributed.scheduler.no-workers-timeout={timeout!r}: a time from 0 is meant, or "
+            "None for no end"
+        )
+    return failures, seconds
 
 
 def _check_options(options: dict[str, Any]) -> None:
