@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 
-from oxidask import _core
+from oxidask import _core, _output
 
 _is_worker = False
 
@@ -36,6 +36,7 @@ def main(socket: str, number: int, threads: int) -> None:
     executor = _core.worker_process(socket, number, threads)
     address = "unix://" + os.path.join(os.path.dirname(socket), "scheduler.sock")
     _nested.worker_added(executor, _nested.Worker(str(number - 1), address, threads))
+    _output.install(executor)
     for thread in range(threads):
         name = f"oxidask-worker-{thread}"
         threading.Thread(target=executor.serve, name=name, daemon=True).start()

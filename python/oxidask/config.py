@@ -87,12 +87,15 @@ _DEFAULTS: dict[str, Any] = {
         "shuffle": {"compression": None, "method": None},
     },
     "distributed": {
+        # What tasks print in worker processes: how many lines a second each of them may send to its
+        # clients, 0 to leave it in the worker's own output; and the level from which logs are sent.
+        "output": {"lines-per-second": 1000, "log-level": "warning"},
         "scheduler": {
             # How many deaths of workers a task may cause before it is given up.
             "allowed-failures": 3,
             # How long a task waits for a worker that can run it; None for no end.
             "no-workers-timeout": "300s",
-        }
+        },
     },
     # How long worker processes of scheduler="processes" wait for the next computation.
     "multiprocessing": {"idle-timeout": "60s"},

@@ -23,9 +23,7 @@ from oxidask.distributed import (
 )
 
 #: Tests of what is not built yet, with what they wait for.
-PENDING = {
-    "test_async_functions_are_tasks": "async def tasks",
-}
+PENDING = {}
 
 Pair = collections.namedtuple("Pair", "first second")
 

@@ -13,7 +13,7 @@ mod state;
 pub use ids::{Attempt, GroupId, HostId, NameId, ResourceId, TaskId, WorkerId};
 pub use message::{
     Asked, ClientTask, ContentHash, Ending, FromClient, FromWorker, Graph, Input, Objects, Problem,
-    Question, Run, Stored, ToClient, ToWorker, Value,
+    Question, Run, Source, Stored, ToClient, ToWorker, Value,
 };
 pub use record::{Cause, Record, RecordBody, SpanKind};
 pub use state::TaskState;

@@ -174,6 +174,15 @@ pub enum Ending {
     Stopped,
 }
 
+/// What runs in a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// A task.
+    Task(TaskId),
+    /// A function that was called outside of tasks: the number of the call.
+    Call(u64),
+}
+
 /// What a worker tells.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum FromWorker {
@@ -223,8 +232,10 @@ pub enum FromWorker {
         /// One entry a view.
         objects: Vec<(u32, u64)>,
     },
-    /// What a task printed or logged.
+    /// What a task, or a function called outside of tasks, printed or logged.
     Output {
+        /// Who.
+        source: Source,
         /// An executor's description of it.
         body: Bytes,
     },

@@ -8,6 +8,7 @@ from __future__ import annotations
 import builtins
 
 from oxidask._core import Future
+from oxidask._output import print, warn
 from oxidask.distributed import _future  # noqa: F401  (gives Future its Python methods)
 from oxidask.distributed._nested import (
     get_client,
@@ -48,8 +49,10 @@ __all__ = [
     "futures_of",
     "get_client",
     "get_worker",
+    "print",
     "rejoin",
     "secede",
     "wait",
+    "warn",
     "worker_client",
 ]

@@ -7,11 +7,13 @@ tell the loop when they are done.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
+from oxidask import _output
 from oxidask._core import Future
 from oxidask.distributed import _callbacks
 from oxidask.distributed.client import Client, futures_of
@@ -56,8 +58,11 @@ async def in_thread(function: Callable[..., _T], *args: Any, **kwargs: Any) -> _
         if not loop.is_closed():
             loop.call_soon_threadsafe(tell, setter, outcome)
 
-    threading.Thread(target=call, name="oxidask-await", daemon=True).start()
-    return await done
+    # In this context: it says who prints, and in which cell of a notebook.
+    run = contextvars.copy_context().run
+    threading.Thread(target=run, args=(call,), name="oxidask-await", daemon=True).start()
+    with _output.waiting_for_tasks():
+        return await done
 
 
 async def all_done(futures: list[Future], ends_with_error: bool) -> None:
@@ -102,7 +107,8 @@ async def when_done(future: Future, function: Callable[[], _T], limit: float | N
         If it is not done within so many seconds.
     """
     try:
-        await asyncio.wait_for(all_done([future], False), limit)
+        with _output.waiting_for_tasks():
+            await asyncio.wait_for(all_done([future], False), limit)
     except TimeoutError:
         raise TimeoutError(
             f"the result was not there after {limit} s; the task goes on: wait longer, or ask "

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from oxidask._core import Future
-from oxidask.distributed import _callbacks, _nested
+from oxidask.distributed import _callbacks, _nested, _show
 
 if TYPE_CHECKING:
     from oxidask.distributed.client import Client
@@ -38,6 +38,7 @@ def _result(self: Future, timeout: Any = None) -> Any:
     CancelledError
         If the task was cancelled.
     """
+    _show.note_cell(self._session)
     if self._session in _asynchronous:
         return _later(self, self._result, timeout)
     return self._result(_seconds(timeout))
@@ -47,6 +48,7 @@ def _later(self: Future, function: Callable[[], Any], timeout: Any) -> Any:
     """Wait in the event loop, then call a function that finds the future done."""
     from oxidask.distributed import _asynchronous
 
+    _show.note_cell(self._session)
     return _asynchronous.when_done(self, function, _seconds(timeout))
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from oxidask import _core
 from oxidask._core import Delayed, Future, Session, Unpacked
 from oxidask._names import funcname
-from oxidask.distributed import _absent, _asking, _callbacks, _default, _future, _nested
+from oxidask.distributed import _absent, _asking, _callbacks, _default, _future, _nested, _show
 from oxidask.distributed._future import _seconds
 from oxidask.distributed._problems import ClusterClosedError
 
@@ -120,6 +120,8 @@ class Client:
         _clients[self._session.number] = self
         if self.asynchronous:
             _future._asynchronous.add(self._session.number)
+        if not self._session.is_one_process:
+            _show.start(self._session)
         if set_as_default:
             _default.push(self)
 
@@ -127,6 +129,7 @@ class Client:
     def _open_session(self) -> Session:
         if self.status == "closed":
             raise ClusterClosedError("this client was closed; make a new one: Client(cluster)")
+        _show.note_cell(self._session.number)
         return self._session
 
     def _asked(
@@ -294,6 +297,7 @@ class Client:
         """
         if errors not in ("raise", "skip"):
             raise ValueError(f"gather(errors={errors!r}): 'raise' or 'skip' is meant")
+        _show.note_cell(self._session.number)
         if isinstance(futures, Future):
             results = self._session.gather([futures], errors == "skip")
             return results[0] if results else None
@@ -764,6 +768,7 @@ class Client:
         self.status = "closed"
         _default.forget(self)
         _callbacks.forget(self._session.number)
+        _show.stop(self._session.number)
         self._session.close()
         if self._owns_cluster:
             self.cluster._close()
@@ -965,6 +970,7 @@ def wait(fs: Any, timeout: Any = None, return_when: str = "ALL_COMPLETED") -> An
 def _wait(futures: list[Future], limit: float | None, return_when: str) -> DoneAndNotDoneFutures:
     if futures:
         session = _client_of(futures[0]._session)._session
+        _show.note_cell(session.number)
         waits = session.wait_all if return_when == "ALL_COMPLETED" else session.wait_any
         if not waits(futures, limit):
             left = sum(not future.done() for future in futures)

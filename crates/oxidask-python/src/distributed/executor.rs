@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use oxidask_protocol::{
-    Attempt, ContentHash, Ending, FromWorker, Input, Run, Stored, TaskId, Value,
+    Attempt, ContentHash, Ending, FromWorker, Input, Run, Source, Stored, TaskId, Value,
 };
 use oxidask_runtime::worker::{Chore, Inbox, Mouth, Taken};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyType};
 use rustc_hash::FxHashMap;
 
 use super::nested;
 use super::objects::{CallObjects, Objects};
+use super::output::{Budget, Printed};
 use super::program::{Context, NoContext, evaluate, garbled, stored_of, write_pickle, write_plain};
 use super::serialize;
 use super::views::Pin;
@@ -69,12 +71,14 @@ pub(crate) trait Home: Send + Sync + 'static {
 
 struct Running {
     thread: u64,
-    task: TaskId,
+    source: Source,
     attempt: Attempt,
     /// It was told to stop.
     is_interrupted: bool,
     /// Its thread has been given the exception.
     is_raised: bool,
+    /// What it has printed, once it has.
+    printed: Option<Box<Printed>>,
 }
 
 /// What runs the tasks of one worker.
@@ -91,6 +95,10 @@ pub(crate) struct Executor {
     /// Numbers of threads, for the page of what runs: those in use.
     numbers: Mutex<BTreeSet<usize>>,
     number: u64,
+    /// Locked after `running`.
+    budget: Mutex<Budget>,
+    /// Where coroutines run: an `EventLoop` of `_coroutines`, once there was one.
+    event_loop: PyOnceLock<Py<PyAny>>,
 }
 
 impl Executor {
@@ -101,9 +109,22 @@ impl Executor {
         home: Arc<dyn Home>,
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let (functions, pins, running, numbers) = Default::default();
+        let (functions, pins, running, numbers, budget) = Default::default();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { inbox, mouth, objects, home, functions, pins, running, numbers, number }
+        let event_loop = PyOnceLock::new();
+        Self {
+            inbox,
+            mouth,
+            objects,
+            home,
+            functions,
+            pins,
+            running,
+            numbers,
+            number,
+            budget,
+            event_loop,
+        }
     }
 }
 
@@ -178,6 +199,9 @@ impl Executor {
             }
             py.detach(|| this.mouth.flush());
         }
+        if let Some(event_loop) = this.event_loop.get(py) {
+            event_loop.call_method0(py, intern!(py, "close"))?;
+        }
         Ok(())
     }
 
@@ -187,10 +211,14 @@ impl Executor {
         self.number
     }
 
-    /// Keys of tasks that run now, by the number of their thread.
+    /// Numbers of tasks that run now, by the number of their thread.
     fn running(&self) -> Vec<(u64, u32)> {
         let running = self.running.lock().expect(NO_PANIC);
-        running.iter().map(|entry| (entry.thread, entry.task.0)).collect()
+        let tasks = running.iter().filter_map(|entry| match entry.source {
+            Source::Task(task) => Some((entry.thread, task.0)),
+            Source::Call(_) => None,
+        });
+        tasks.collect()
     }
 
     /// Objects that are kept.
@@ -198,12 +226,31 @@ impl Executor {
         self.objects.len()
     }
 
-    /// Tells the clients what a task printed or logged.
-    fn say_output(&self, py: Python<'_>, body: &Bound<'_, PyAny>) -> PyResult<()> {
-        let body = Bytes::from(serialize::dump(body)?);
-        self.mouth.say(FromWorker::Output { body });
-        py.detach(|| self.mouth.flush());
-        Ok(())
+    /// Allows so many lines of output a second.
+    fn limit_output(&self, lines_per_second: f64) {
+        *self.budget.lock().expect(NO_PANIC) = Budget::new(lines_per_second);
+    }
+
+    /// Takes text that was written to a stream in a thread, 0 for the calling one; `false` if no task
+    /// runs there. Complete lines go to the task's client.
+    fn write_output(&self, py: Python<'_>, thread: u64, kind: u8, text: &str) -> bool {
+        self.say_of(py, thread, |printed, budget, out| {
+            printed.add(kind, text, budget, Instant::now(), out);
+        })
+    }
+
+    /// Sends text without a line end, too.
+    fn flush_output(&self, py: Python<'_>, thread: u64, kind: u8) {
+        self.say_of(py, thread, |printed, budget, out| {
+            printed.flush(kind, budget, Instant::now(), out);
+        });
+    }
+
+    /// Sends something else that a task says, as a pickle; `false` if no task runs in the thread.
+    fn say_output(&self, py: Python<'_>, thread: u64, kind: u8, pickle: &[u8]) -> bool {
+        self.say_of(py, thread, |printed, budget, out| {
+            printed.say(kind, pickle, budget, Instant::now(), out);
+        })
     }
 }
 
@@ -219,13 +266,13 @@ impl Executor {
             self.inbox.task_ended(urgency, 0);
             return begin;
         }
-        self.begin(task, attempt);
+        self.begin(Source::Task(task), attempt);
         let outer = nested::task_begins(nested::Task { task, urgency });
         self.home.now_running(thread, Some(task));
         let context = TaskContext::new(self, &run);
         let outcome = evaluate(py, &run.call, &context);
         let has_seceded = nested::task_ends(outer);
-        let is_interrupted = self.end(py, task);
+        let is_interrupted = self.end(py, Source::Task(task));
         let end = Instant::now();
         let ending = match outcome {
             Ok(value) => self.ending_of(value.into_bound(py), task, attempt),
@@ -276,24 +323,32 @@ impl Executor {
         }
     }
 
-    fn begin(&self, task: TaskId, attempt: Attempt) {
+    fn begin(&self, source: Source, attempt: Attempt) {
         let thread = thread_number();
-        let entry = Running { thread, task, attempt, is_interrupted: false, is_raised: false };
+        let (is_interrupted, is_raised, printed) = (false, false, None);
+        let entry = Running { thread, source, attempt, is_interrupted, is_raised, printed };
         self.running.lock().expect(NO_PANIC).push(entry);
     }
 
-    /// A task has ended in this thread; says whether it was told to stop.
-    fn end(&self, py: Python<'_>, task: TaskId) -> bool {
+    /// Something has ended in this thread; says whether it was told to stop.
+    fn end(&self, py: Python<'_>, source: Source) -> bool {
         let mut running = self.running.lock().expect(NO_PANIC);
         let thread = thread_number();
         let place = running
             .iter()
-            .rposition(|entry| entry.task == task && entry.thread == thread)
-            .expect("a task that ends has begun");
+            .rposition(|entry| entry.source == source && entry.thread == thread)
+            .expect("what ends has begun");
         let entry = running.remove(place);
         let outer = running.iter().rfind(|entry| entry.thread == thread);
         let outer_is_to_stop = outer.is_some_and(|outer| outer.is_interrupted && !outer.is_raised);
         drop(running);
+        if let Some(printed) = entry.printed {
+            let mut out = Vec::new();
+            printed.end(&mut self.budget.lock().expect(NO_PANIC), Instant::now(), &mut out);
+            for body in out {
+                self.mouth.say(FromWorker::Output { source, body });
+            }
+        }
         if entry.is_raised {
             // The exception must not reach whatever this thread does next.
             take_in_exception(py);
@@ -314,7 +369,9 @@ impl Executor {
     /// Stops a task that runs, if it still does.
     fn interrupt(&self, py: Python<'_>, task: TaskId, attempt: Attempt) {
         let mut running = self.running.lock().expect(NO_PANIC);
-        let found = running.iter_mut().find(|entry| entry.task == task && entry.attempt == attempt);
+        let source = Source::Task(task);
+        let found =
+            running.iter_mut().find(|entry| entry.source == source && entry.attempt == attempt);
         let Some(entry) = found else { return };
         entry.is_interrupted = true;
         let thread = entry.thread;
@@ -336,7 +393,50 @@ impl Executor {
         {
             entry.is_raised = true;
             raise_in_thread(py, thread, &exception);
+            drop(running);
+            if let Some(event_loop) = self.event_loop.get(py) {
+                // Without a coroutine nothing happens; one that cannot be cancelled goes on.
+                drop(event_loop.call_method1(py, intern!(py, "cancel"), (thread,)));
+            }
         }
+    }
+
+    /// Lets what runs in a thread, 0 for the calling one, say something; `false` if nothing runs.
+    fn say_of(
+        &self,
+        py: Python<'_>,
+        thread: u64,
+        say: impl FnOnce(&mut Printed, &mut Budget, &mut Vec<Bytes>),
+    ) -> bool {
+        let thread = if thread == 0 { thread_number() } else { thread };
+        let mut out = Vec::new();
+        {
+            let mut running = self.running.lock().expect(NO_PANIC);
+            let Some(entry) = running.iter_mut().rfind(|entry| entry.thread == thread) else {
+                return false;
+            };
+            let printed = entry.printed.get_or_insert_default();
+            say(printed, &mut self.budget.lock().expect(NO_PANIC), &mut out);
+            // Under the lock, so that two threads of a task do not overtake each other.
+            for body in out.drain(..) {
+                self.mouth.say(FromWorker::Output { source: entry.source, body });
+            }
+        }
+        // At once: the task may be about to end its process.
+        py.detach(|| self.mouth.flush());
+        true
+    }
+
+    /// Runs a coroutine to its end in the worker's event loop; this thread waits.
+    fn finish_coroutine(&self, py: Python<'_>, coroutine: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        let event_loop = self.event_loop.get_or_try_init(py, || {
+            nested::coroutines_begin();
+            let module = py.import(intern!(py, "oxidask._coroutines"))?;
+            module.getattr(intern!(py, "EventLoop"))?.call0().map(Bound::unbind)
+        })?;
+        let ended = event_loop.bind(py).call_method1(intern!(py, "run"), (coroutine,))?;
+        let (is_good, value): (bool, Bound<'_, PyAny>) = ended.extract()?;
+        if is_good { Ok(value.unbind()) } else { Err(PyErr::from_value(value)) }
     }
 
     /// Forgets what is not needed any more.
@@ -462,9 +562,11 @@ impl OutsideCall {
             inputs: Vec::new(),
         };
         let context = TaskContext::new(executor, &run);
+        executor.begin(Source::Call(self.call), run.attempt);
         let answer = evaluate(py, &run.call, &context)
             .and_then(|value| executor.answer_of(value.into_bound(py)))
             .map_err(|error| executor.home.encode_error(py, error));
+        executor.end(py, Source::Call(self.call));
         executor.mouth.say(FromWorker::Answer { call: self.call, answer });
         py.detach(|| executor.mouth.flush());
     }
@@ -487,6 +589,13 @@ fn is_long(value: &Bound<'_, PyAny>) -> bool {
         return bytes.as_bytes().len() > LARGEST_INLINE;
     }
     value.cast_exact::<PyString>().is_ok_and(|text| text.len().unwrap_or(0) > LARGEST_INLINE)
+}
+
+/// Whether a value is what a call of an `async def` function returns.
+fn is_coroutine(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static COROUTINE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let class = COROUTINE.import(value.py(), "types", "CoroutineType")?;
+    Ok(value.get_type().is(class))
 }
 
 /// What the program of a task refers to.
@@ -546,5 +655,12 @@ impl Context for TaskContext<'_> {
 
     fn shared<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>> {
         self.executor.part(py, hash)
+    }
+
+    fn settled(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        if is_coroutine(value.bind(py))? {
+            return self.executor.finish_coroutine(py, value);
+        }
+        Ok(value)
     }
 }

@@ -180,7 +180,10 @@ pub(crate) fn wait_all(
     timeout: Option<f64>,
 ) -> PyResult<bool> {
     let mut from = 0;
-    wait_until(py, timeout, |at_most| shared.client.wait_all(tasks, &mut from, at_most))
+    let is_done =
+        wait_until(py, timeout, |at_most| shared.client.wait_all(tasks, &mut from, at_most))?;
+    shared.show_output(py)?;
+    Ok(is_done)
 }
 
 /// Waits for something, a moment at a time; `false` if time is up. Ctrl-C ends the wait, and in a

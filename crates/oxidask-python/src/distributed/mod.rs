@@ -6,13 +6,14 @@
 //! - `executor`: the loops of a worker's threads; `objects`: results that stay objects.
 //! - `nested`: tasks that wait for others.
 //! - `local`: a cluster inside this process. `process`: one of worker processes, and such a worker.
-//! - `views`: values in shared memory.
+//! - `output`: what tasks print. `views`: values in shared memory.
 
 pub(crate) mod executor;
 pub(crate) mod future;
 pub(crate) mod local;
 pub(crate) mod nested;
 pub(crate) mod objects;
+mod output;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod serialize;

@@ -5,10 +5,12 @@
 //! itself where there are too many. The task goes on once it has a slot again.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use oxidask_protocol::{FromWorker, TaskId};
 use oxidask_runtime::worker::{Meanwhile, Taken};
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::executor::{Executor, start_thread};
@@ -88,11 +90,36 @@ fn executor_of_task(py: Python<'_>) -> Option<(Py<Executor>, usize)> {
 ///
 /// `wait` calls [`look_around`] after each [`tick`].
 pub(super) fn waiting<R>(py: Python<'_>, wait: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
-    let Some((executor, _)) = executor_of_task(py) else { return wait() };
+    let Some((executor, _)) = executor_of_task(py) else { return wait_in_coroutine(py, wait) };
     if HAS_SECEDED.get() {
         return wait();
     }
     lend(&executor.into_bound(py), wait)
+}
+
+/// Whether there was a coroutine in this process.
+static HAS_COROUTINES: AtomicBool = AtomicBool::new(false);
+
+/// Coroutines will run in threads that run no tasks.
+pub(super) fn coroutines_begin() {
+    HAS_COROUTINES.store(true, Ordering::Relaxed);
+}
+
+/// Waits in a thread that runs no task. If it runs a coroutine, the thread that waits for that lends
+/// the slot.
+fn wait_in_coroutine<R>(py: Python<'_>, wait: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+    if !HAS_COROUTINES.load(Ordering::Relaxed) {
+        return wait();
+    }
+    let module = py.import(intern!(py, "oxidask._output"))?;
+    let speaker = module.getattr(intern!(py, "speaker"))?.call_method0(intern!(py, "get"))?;
+    if speaker.is_none() {
+        return wait();
+    }
+    speaker.call_method1(intern!(py, "count_wait"), (1,))?;
+    let result = wait();
+    speaker.call_method1(intern!(py, "count_wait"), (-1,))?;
+    result
 }
 
 fn lend<R>(executor: &Bound<'_, Executor>, wait: impl FnOnce() -> PyResult<R>) -> PyResult<R> {

@@ -192,6 +192,10 @@ pub(crate) trait Context {
     fn function<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>>;
     /// A value that calls share, made anew.
     fn shared<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>>;
+    /// What a call that returned `value` is worth: what it gives in the end, if it is a coroutine.
+    fn settled(&self, _py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        Ok(value)
+    }
 }
 
 /// A context for values by themselves.
@@ -343,7 +347,7 @@ fn step(
             if stack.len() <= arguments {
                 return Err(garbled());
             }
-            call(py, stack, arguments, None)?
+            context.settled(py, call(py, stack, arguments, None)?)?
         }
         tag::CALL_KEYWORDS => {
             let arguments = reader.number()? as usize;
@@ -351,7 +355,7 @@ fn step(
             if stack.len() <= arguments {
                 return Err(garbled());
             }
-            call(py, stack, arguments, Some(&names))?
+            context.settled(py, call(py, stack, arguments, Some(&names))?)?
         }
         _ => return Err(garbled()),
     };

@@ -16,7 +16,7 @@ use oxidask_runtime::node::connect_client;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString, PyTuple};
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -24,6 +24,7 @@ use super::future::{Future, Held, Hold, Name, Origin, WeakHold, wait_all, wait_u
 use super::local::{NearClient, NearCluster, ThreadCluster};
 use super::nested;
 use super::objects::Objects;
+use super::output::{self, Piece};
 use super::process::ProcessCluster;
 use super::program::{
     NoContext, evaluate, write_call, write_pickle, write_plain, write_step, write_stored,
@@ -223,6 +224,15 @@ impl Shared {
         Ok(PyErr::from_value(module.getattr("closed")?.call1((reason,))?))
     }
 
+    /// Shows what tasks have printed: to be called before somebody learns that they have ended.
+    pub(crate) fn show_output(&self, py: Python<'_>) -> PyResult<()> {
+        if self.client.has_output() {
+            let module = py.import(intern!(py, "oxidask.distributed._show"))?;
+            module.getattr(intern!(py, "show"))?.call1((self.number,))?;
+        }
+        Ok(())
+    }
+
     /// A value in this client's shared memory, where workers can see that.
     fn stored(&self, value: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
         if self.is_one_process {
@@ -305,6 +315,9 @@ fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
+
+/// Pieces of output, each with its kind.
+type Pieces<'py> = Vec<(u8, Bound<'py, PyAny>)>;
 
 /// Options of a submission.
 #[derive(Clone, Default)]
@@ -616,7 +629,10 @@ impl Session {
         timeout: Option<f64>,
     ) -> PyResult<bool> {
         let tasks = tasks_of(&self.shared, &futures)?;
-        wait_until(py, timeout, |at_most| self.shared.client.wait_any(&tasks, at_most))
+        let is_done =
+            wait_until(py, timeout, |at_most| self.shared.client.wait_any(&tasks, at_most))?;
+        self.shared.show_output(py)?;
+        Ok(is_done)
     }
 
     /// Results of futures, in order. The first error is raised; with `skip`, erred ones are left
@@ -632,6 +648,7 @@ impl Session {
         // An error anywhere ends the wait, not just one at the front.
         let client = &self.shared.client;
         wait_until(py, None, |at_most| client.wait_all_or_error(&tasks, &mut from, skip, at_most))?;
+        self.shared.show_output(py)?;
         py.detach(|| self.shared.client.fetch(&tasks));
         let results = PyList::empty(py);
         for future in &futures {
@@ -742,6 +759,7 @@ impl Session {
             answers.is_some() || self.shared.client.closed().is_some()
         })?;
         let Some(answers) = answers else { return Err(self.shared.closed_error(py)?) };
+        self.shared.show_output(py)?;
         answers
             .into_iter()
             .map(|(worker, answer)| match answer {
@@ -782,18 +800,32 @@ impl Session {
         }
     }
 
-    /// Output of tasks that came; waits for it, at most so long. Also how many lines were dropped.
-    fn output(&self, py: Python<'_>, timeout: f64) -> PyResult<(Vec<Py<PyAny>>, u64)> {
-        let wait = Duration::from_secs_f64(timeout);
-        let (bodies, dropped) = py.detach(|| {
-            self.shared.client.let_go();
-            self.shared.client.take_output(wait)
-        });
-        let bodies = bodies
+    /// Whether the workers are threads of this process, so that what tasks print is here already.
+    #[getter]
+    fn is_one_process(&self) -> bool {
+        self.shared.is_one_process
+    }
+
+    /// Waits, at most so long, for output of tasks; says whether there is any.
+    fn wait_for_output(&self, py: Python<'_>, timeout: f64) -> bool {
+        py.detach(|| self.shared.client.wait_for_output(Duration::from_secs_f64(timeout)))
+    }
+
+    /// Output of tasks that has come, each piece with its kind, and how many pieces were dropped.
+    fn output<'py>(&self, py: Python<'py>) -> PyResult<(Pieces<'py>, u64)> {
+        let (bodies, dropped) = self.shared.client.take_output();
+        let pieces = bodies
             .iter()
-            .map(|body| Ok(serialize::load(py, body)?.unbind()))
+            .filter_map(|body| output::read(body))
+            .map(|piece| {
+                Ok(match piece {
+                    Piece::Text(kind, text) => (kind, PyString::new(py, text).into_any()),
+                    Piece::LeftOut(kind, count) => (kind, count.into_pyobject(py)?.into_any()),
+                    Piece::Other(kind, pickle) => (kind, PyBytes::new(py, pickle).into_any()),
+                })
+            })
             .collect::<PyResult<_>>()?;
-        Ok((bodies, dropped))
+        Ok((pieces, dropped))
     }
 
     /// Tells the cluster what was dropped.
@@ -1074,6 +1106,7 @@ impl Watcher {
             task = self.watch.next(at_most);
             task.is_some()
         })?;
+        self.shared.show_output(py)?;
         Ok(task)
     }
 

@@ -116,7 +116,7 @@ struct State {
     identity: Option<(u128, u64)>,
 }
 
-/// Lines of output kept for a reader that does not come.
+/// Pieces of output kept for a reader that does not come.
 const LONGEST_OUTPUT: usize = 10_000;
 
 /// A client of a cluster.
@@ -124,6 +124,9 @@ pub struct Client {
     line: Box<dyn Line>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Notified when output comes; apart, so that nothing else wakes who waits for that.
+    output_came: Condvar,
+    has_output: AtomicBool,
     released: Mutex<Vec<ClientTask>>,
     unpinned: Mutex<Vec<(u32, u64)>>,
     has_garbage: AtomicBool,
@@ -139,6 +142,8 @@ impl Client {
             line,
             state: Mutex::default(),
             changed: Condvar::new(),
+            output_came: Condvar::new(),
+            has_output: AtomicBool::new(false),
             released: Mutex::default(),
             unpinned: Mutex::default(),
             has_garbage: AtomicBool::new(false),
@@ -293,9 +298,12 @@ impl Client {
                     state.dropped_output += 1;
                 }
                 state.output.push_back(body);
+                self.has_output.store(true, Ordering::Release);
+                self.output_came.notify_all();
             }
             ToClient::Closed { reason } => {
                 state.closed.get_or_insert(reason);
+                self.output_came.notify_all();
                 let State { slots, .. } = &mut *state;
                 for (&task, slot) in slots.iter_mut() {
                     for watch in slot.watches.drain(..) {
@@ -535,15 +543,28 @@ impl Client {
         found
     }
 
-    /// Waits, at most so long, for output of tasks; how many lines were dropped since the last call.
-    pub fn take_output(&self, at_most: Duration) -> (Vec<Bytes>, u64) {
-        let mut found = Vec::new();
-        let mut dropped = 0;
-        self.wait_until(at_most, |state| {
-            found.extend(state.output.drain(..));
-            dropped = std::mem::take(&mut state.dropped_output);
-            !found.is_empty()
-        });
-        (found, dropped)
+    /// Whether there is output of tasks that was not shown: what is taken out counts as shown when
+    /// the reader comes back and finds nothing.
+    pub fn has_output(&self) -> bool {
+        self.has_output.load(Ordering::Acquire)
+    }
+
+    /// Waits, at most so long, for output of tasks; says whether there is any.
+    pub fn wait_for_output(&self, at_most: Duration) -> bool {
+        let is_quiet = |state: &mut State| state.output.is_empty() && state.closed.is_none();
+        let (state, _) = self
+            .output_came
+            .wait_timeout_while(self.lock(), at_most, is_quiet)
+            .expect("nothing panics while the lock is held");
+        !state.output.is_empty()
+    }
+
+    /// Output of tasks, and how many pieces were dropped since the last call.
+    pub fn take_output(&self) -> (Vec<Bytes>, u64) {
+        let mut state = self.lock();
+        if state.output.is_empty() {
+            self.has_output.store(false, Ordering::Release);
+        }
+        (state.output.drain(..).collect(), std::mem::take(&mut state.dropped_output))
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use oxidask_node::{NodeState, Order, Output, Reader, Report};
 use oxidask_protocol::{
     Attempt, ClientTask, ContentHash, Ending, FromClient, FromWorker, GroupId, HostId, Objects,
-    Problem, TaskId, TaskState, ToClient, ToWorker, Value, WorkerId,
+    Problem, Source, TaskId, TaskState, ToClient, ToWorker, Value, WorkerId,
 };
 use oxidask_scheduler::{Action, Event, Failure, Outbox, Outcome, SchedulerState, Submission};
 
@@ -429,10 +429,14 @@ impl Core {
                 self.node.unpinned(Reader::Worker(worker), &objects, &mut self.outputs);
                 self.carry_out_outputs();
             }
-            FromWorker::Output { body } => {
-                let clients: Vec<u64> = self.clients.keys().copied().collect();
-                for client in clients {
-                    self.tell_client(client, ToClient::Output { body: body.clone() });
+            FromWorker::Output { source, body } => {
+                let client = match source {
+                    Source::Task(task) => self.submissions.get(task).map(|one| one.client),
+                    Source::Call(call) => self.calls.get(&call).map(|asked| asked.client),
+                };
+                // If nobody wants the task any more, nobody wants to read what it says.
+                if let Some(client) = client {
+                    self.tell_client(client, ToClient::Output { body });
                 }
             }
             FromWorker::Answer { call, answer } => self.answered(worker, call, answer),

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from oxidask import _core, _zygote, config
+from oxidask import _core, _output, _zygote, config
 from oxidask._core import Session
 from oxidask.distributed import _asking, _default, _nested
 from oxidask.distributed._problems import ClusterClosedError
@@ -128,6 +128,8 @@ class LocalCluster:
         self._folder = tempfile.mkdtemp(prefix="oxidask-", dir=base)
         self.scheduler_address = f"unix://{self._folder}/scheduler.sock"
         cores = _core.cpu_count()
+        interpreter = _zygote.interpreter()
+        interpreter.environment.update(_output.settings_for_workers())
         self._cluster = cluster = _core.ProcessCluster(
             secrets.randbits(128),
             _limits(),
@@ -136,7 +138,7 @@ class LocalCluster:
             n_workers,
             threads,
             max(cores // max(n_workers, 1), 1),
-            _zygote.interpreter(),
+            interpreter,
             random.SystemRandom().randrange(1, 2**32),
         )
         if not cluster.wait_for_workers(n_workers, _START_SECONDS):
