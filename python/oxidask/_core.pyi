@@ -307,6 +307,13 @@ class ThreadCluster:
     def close(self, reason: str) -> None: ...
 
 @final
+class Page:
+    def __new__(cls, cluster: ThreadCluster | ProcessCluster, port: int) -> Page: ...
+    @property
+    def link(self) -> str: ...
+    def close(self) -> None: ...
+
+@final
 class ProcessCluster:
     def __new__(
         cls,

@@ -34,7 +34,9 @@ class _Pool:
         #: Computations that run.
         self.users = 0
         self.idle_since = time.monotonic()
-        self._cluster = LocalCluster(name="processes", n_workers=size, threads_per_worker=1)
+        self._cluster = LocalCluster(
+            name="processes", n_workers=size, threads_per_worker=1, dashboard_address=None
+        )
         self.client: Client = Client(self._cluster, set_as_default=False)
 
     @property

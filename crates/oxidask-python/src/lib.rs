@@ -65,6 +65,8 @@ mod _core {
         executor_of_running_task, leave_slot_of_task, return_to_slot_of_task,
     };
     #[pymodule_export]
+    use super::distributed::page::Page;
+    #[pymodule_export]
     use super::distributed::process::{ProcessCluster, worker_process};
     #[pymodule_export]
     use super::distributed::session::{Session, Watcher, futures_in_graph};

@@ -95,7 +95,8 @@ async def all_done(futures: list[Future], ends_with_error: bool) -> None:
         return
     for future in futures:
         _callbacks.add(future, count)
-    await over
+    with _output.waiting_for_tasks():
+        await over
 
 
 async def when_done(future: Future, function: Callable[[], _T], limit: float | None) -> _T:
@@ -107,8 +108,7 @@ async def when_done(future: Future, function: Callable[[], _T], limit: float | N
         If it is not done within so many seconds.
     """
     try:
-        with _output.waiting_for_tasks():
-            await asyncio.wait_for(all_done([future], False), limit)
+        await asyncio.wait_for(all_done([future], False), limit)
     except TimeoutError:
         raise TimeoutError(
             f"the result was not there after {limit} s; the task goes on: wait longer, or ask "

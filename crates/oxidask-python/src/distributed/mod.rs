@@ -6,7 +6,7 @@
 //! - `executor`: the loops of a worker's threads; `objects`: results that stay objects.
 //! - `nested`: tasks that wait for others.
 //! - `local`: a cluster inside this process. `process`: one of worker processes, and such a worker.
-//! - `output`: what tasks print. `views`: values in shared memory.
+//! - `output`: what tasks print. `views`: values in shared memory. `page`: a look at the cluster.
 
 pub(crate) mod executor;
 pub(crate) mod future;
@@ -14,6 +14,7 @@ pub(crate) mod local;
 pub(crate) mod nested;
 pub(crate) mod objects;
 mod output;
+pub(crate) mod page;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod serialize;

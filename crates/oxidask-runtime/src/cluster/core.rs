@@ -347,6 +347,10 @@ impl Core {
         }
     }
 
+    pub(super) fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
     // ---- Workers ----
 
     pub(super) fn next_worker(&mut self) -> WorkerId {

@@ -16,6 +16,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
+use oxidask_observe::page::Overview;
 use oxidask_protocol::{Attempt, FromClient, FromWorker, TaskId, ToClient, ToWorker, WorkerId};
 
 use self::core::Core;
@@ -174,6 +175,14 @@ impl Cluster {
     /// Workers that are there.
     pub fn workers(&self) -> Vec<(WorkerId, WorkerInfo)> {
         self.lock().workers()
+    }
+
+    /// What there is to see now.
+    pub fn overview(&self) -> Overview {
+        let mut overview = self.lock().overview();
+        overview.age = self.begun.elapsed();
+        overview.groups.sort_by_key(|group| std::cmp::Reverse(group.tasks));
+        overview
     }
 
     /// Whether the result of an attempt may still be asked for; for tables of objects.

@@ -217,6 +217,12 @@ impl SchedulerState {
         self.groups[group.index()].counts[state as usize]
     }
 
+    /// Tasks of a group that are remembered, and those of them whose results were made.
+    pub fn group_progress(&self, group: GroupId) -> (u32, u32) {
+        let group = &self.groups[group.index()];
+        (group.tasks, group.finished)
+    }
+
     /// What the tasks of a group last on average, once one has run.
     pub fn group_duration(&self, group: GroupId) -> Option<Duration> {
         self.groups[group.index()].mean_duration.map(Duration::from_secs_f64)

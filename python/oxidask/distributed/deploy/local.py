@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import random
 import secrets
@@ -17,6 +18,7 @@ from oxidask import _core, _output, _zygote, config
 from oxidask._core import Session
 from oxidask.distributed import _asking, _default, _nested
 from oxidask.distributed._problems import ClusterClosedError
+from oxidask.distributed.deploy import _page
 from oxidask.utils import parse_timedelta
 
 if TYPE_CHECKING:
@@ -26,11 +28,14 @@ _alive: weakref.WeakSet[LocalCluster] = weakref.WeakSet()
 
 #: How long workers may take to start.
 _START_SECONDS = 60.0
+#: Where a cluster's folder says where its page is.
+_LINK_FILE = "dashboard_link"
 
-#: Options of Dask's that change nothing here: there is no page, no event loop, nothing to silence.
+#: Options of Dask's that change nothing here: workers have no pages, there is no event loop, and
+#: nothing to silence.
 _WITHOUT_EFFECT = frozenset(
     {
-        *("dashboard_address", "worker_dashboard_address", "silence_logs", "loop", "start"),
+        *("worker_dashboard_address", "silence_logs", "loop", "start"),
     }
 )
 #: Options of Dask's that promise what is not there yet, and what to do meanwhile.
@@ -65,6 +70,9 @@ class LocalCluster:
     resources : dict, optional
         What each worker has for tasks that ask for it: ``{"GPU": 1}``. Tasks that take more in all
         do not run at the same time.
+    dashboard_address : str or None, default ":8787"
+        The port of the page behind ``dashboard_link``, or the next one that is free; ``":0"`` for
+        any, None for no page. It is served on 127.0.0.1, to whoever has the link.
     **kwargs
         Other options of Dask's: those that change nothing here, such as ``silence_logs``, are
         taken; those that promise what is not there yet raise NotImplementedError.
@@ -85,10 +93,12 @@ class LocalCluster:
         processes: bool | None = None,
         asynchronous: bool = False,
         resources: dict[str, float] | None = None,
+        dashboard_address: Any = ":8787",
         **kwargs: Any,
     ) -> None:
         self.asynchronous = asynchronous
         _check_options(kwargs)
+        port = _page.port_of(dashboard_address)
         _check_number("n_workers", n_workers, 0)
         _check_number("threads_per_worker", threads_per_worker, 1)
         amounts = _asking.amounts_of("LocalCluster(resources=)", resources)
@@ -106,6 +116,7 @@ class LocalCluster:
         self._cluster: _core.ThreadCluster | _core.ProcessCluster | None = None
         self._executors: list[_core.Executor] = []
         self._task_client: Client | None = None
+        self._page: _core.Page | None = None
         try:
             if processes:
                 self._start_processes(n_workers, threads, amounts)
@@ -115,6 +126,8 @@ class LocalCluster:
                 )
                 for number in range(n_workers):
                     self._start_worker(cluster, threads, number)
+            assert self._cluster is not None
+            self._start_page(self._cluster, port)
         except BaseException:
             self._close()
             raise
@@ -146,6 +159,18 @@ class LocalCluster:
                 f"LocalCluster: {n_workers} workers were not there after {_START_SECONDS:.0f} s; "
                 "start fewer with n_workers=, or use processes=False"
             )
+
+    def _start_page(
+        self, cluster: _core.ThreadCluster | _core.ProcessCluster, port: int | None
+    ) -> None:
+        self._page = _page.start(cluster, port)
+        if self._page is None:
+            return
+        self.dashboard_link = self._page.link
+        if self._folder is not None:
+            # For clients in other processes of this user, who alone can enter the folder.
+            with open(os.path.join(self._folder, _LINK_FILE), "w", encoding="utf-8") as file:
+                file.write(self.dashboard_link)
 
     def _start_worker(self, cluster: _core.ThreadCluster, threads: int, number: int) -> None:
         executor = cluster.add_worker(threads, None)
@@ -225,6 +250,8 @@ class LocalCluster:
             _nested.worker_removed(executor)
         if self._task_client is not None:
             self._task_client.close()
+        if self._page is not None:
+            self._page.close()
         if isinstance(self._cluster, _core.ProcessCluster):
             self._cluster.close(1.0)
         elif self._cluster is not None:
@@ -291,6 +318,13 @@ class ClusterElsewhere:
     def __init__(self, address: str) -> None:
         self.scheduler_address = address
         self.dashboard_link = ""
+        folder = os.path.dirname(address.removeprefix("unix://"))
+        # A cluster without a page has no such file, and one that has ended not even the folder.
+        with (
+            contextlib.suppress(OSError),
+            open(os.path.join(folder, _LINK_FILE), encoding="utf-8") as file,
+        ):
+            self.dashboard_link = file.read()
 
     def _connect(self) -> Session:
         path = self.scheduler_address.removeprefix("unix://")

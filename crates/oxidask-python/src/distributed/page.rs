@@ -1,0 +1,47 @@
+//! The page of a cluster, as Python starts and ends it.
+
+use std::fmt::Write;
+
+use oxidask_runtime::page;
+use pyo3::exceptions::{PyOSError, PyTypeError};
+use pyo3::prelude::*;
+
+use super::local::ThreadCluster;
+use super::process::ProcessCluster;
+
+/// A page of a cluster, served on the loopback interface until it is closed.
+#[pyclass(frozen, module = "oxidask._core")]
+pub(crate) struct Page(page::Page);
+
+#[pymethods]
+impl Page {
+    /// Serves it at a port, 0 for any that is free; `OSError` if that is not free.
+    #[new]
+    fn new(py: Python<'_>, cluster: &Bound<'_, PyAny>, port: u16) -> PyResult<Self> {
+        let cluster = if let Ok(threads) = cluster.cast::<ThreadCluster>() {
+            &threads.get().cluster
+        } else if let Ok(processes) = cluster.cast::<ProcessCluster>() {
+            &processes.get().cluster
+        } else {
+            return Err(PyTypeError::new_err("a page is that of a cluster"));
+        };
+        let mut secret = [0; 16];
+        getrandom::fill(&mut secret).map_err(|error| PyOSError::new_err(error.to_string()))?;
+        let mut token = String::with_capacity(2 * secret.len());
+        for byte in secret {
+            let _ = write!(token, "{byte:02x}");
+        }
+        Ok(Self(py.detach(|| page::Page::serve(cluster, port, token))?))
+    }
+
+    /// Its address, with the token.
+    #[getter]
+    fn link(&self) -> String {
+        self.0.link()
+    }
+
+    /// Ends it.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.0.close());
+    }
+}

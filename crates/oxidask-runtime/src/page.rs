@@ -1,0 +1,260 @@
+//! Serves the page of a cluster over HTTP, on the loopback interface, to the cluster's owner only.
+//!
+//! Other users of the machine can connect to the loopback interface, so each request must bring a
+//! token that only the link has; a browser gets it as a cookie with the first page. The `Host` of a
+//! request must be a name of this machine's loopback interface: otherwise a page from elsewhere could
+//! reach this one through a name of its own that it points here.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use oxidask_observe::page::{Overview, SCRIPT, STYLE, is_same_secret};
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::cluster::Cluster;
+
+/// Connections at the same time: anybody on the machine may open one, and each is a descriptor.
+const MOST_CONNECTIONS: usize = 64;
+/// How long a request may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A page that is served until this is closed or dropped.
+#[derive(Debug)]
+pub struct Page {
+    address: SocketAddr,
+    token: String,
+    running: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
+}
+
+struct Site {
+    cluster: Weak<Cluster>,
+    token: String,
+    cookie: String,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+impl Page {
+    /// Serves the page of a cluster at a port, 0 for any that is free, to whoever has the token.
+    pub fn serve(cluster: &Arc<Cluster>, port: u16, token: String) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        // Cookies do not tell ports apart; names do.
+        let cookie = format!("oxidask-{}", address.port());
+        let site =
+            Arc::new(Site { cluster: Arc::downgrade(cluster), token: token.clone(), cookie });
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("oxidask-page".to_owned())
+            .spawn(move || serve(listener, site, stopped))?;
+        Ok(Self { address, token, running: Mutex::new(Some((stop, thread))) })
+    }
+
+    /// Where the page is, for its owner.
+    pub fn link(&self) -> String {
+        format!("http://{}/status?token={}", self.address, self.token)
+    }
+
+    /// Ends all connections and the thread.
+    pub fn close(&self) {
+        let running = self.running.lock().expect("nothing panics while the lock is held").take();
+        if let Some((stop, thread)) = running {
+            // A thread that has ended by itself needs no telling; a panic there was printed there.
+            let _ = stop.send(());
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn serve(listener: TcpListener, site: Arc<Site>, stopped: oneshot::Receiver<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    // Without it there is no page, which is no reason to disturb the cluster.
+    let Ok(runtime) = runtime else { return };
+    runtime.block_on(async {
+        let accepting = runtime.spawn(accept(listener, site));
+        let _ = stopped.await;
+        accepting.abort();
+    });
+    // Connections end with the runtime, whatever they are doing.
+}
+
+async fn accept(listener: TcpListener, site: Arc<Site>) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, say: it may be better in a moment.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let site = Arc::clone(&site);
+        tokio::spawn(async move {
+            let answer = service_fn(move |request| {
+                let answer = site.answer(&request);
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(PATIENCE)
+                .serve_connection(TokioIo::new(stream), answer);
+            // A connection that breaks concerns nobody else.
+            drop(connection.await);
+            drop(place);
+        });
+    }
+}
+
+impl Site {
+    fn answer(&self, request: &Request<Incoming>) -> Answer {
+        let token = self.token_of(request);
+        let mut answer = if !is_local(request) {
+            refusal(StatusCode::FORBIDDEN, "this page is served to 127.0.0.1 and localhost only\n")
+        } else if !token
+            .is_some_and(|given| is_same_secret(given.as_bytes(), self.token.as_bytes()))
+        {
+            let text = "the link of this page has a token: use client.dashboard_link as it is\n";
+            refusal(StatusCode::FORBIDDEN, text)
+        } else if request.method() != Method::GET && request.method() != Method::HEAD {
+            refusal(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read\n")
+        } else {
+            self.content(request)
+        };
+        let headers = answer.headers_mut();
+        for (name, value) in [
+            (header::CACHE_CONTROL, "no-store"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::X_FRAME_OPTIONS, "DENY"),
+            (
+                header::CONTENT_SECURITY_POLICY,
+                "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+                 img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            ),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        answer
+    }
+
+    /// The token that a request brings: in its address, as a cookie, or as a bearer's.
+    fn token_of<'a>(&self, request: &'a Request<Incoming>) -> Option<&'a str> {
+        if let Some(token) = token_in_address(request) {
+            return Some(token);
+        }
+        let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        if let Some(token) = text(header::AUTHORIZATION).and_then(|it| it.strip_prefix("Bearer ")) {
+            return Some(token);
+        }
+        text(header::COOKIE)?
+            .split(';')
+            .find_map(|cookie| cookie.trim().strip_prefix(self.cookie.as_str())?.strip_prefix('='))
+    }
+
+    fn content(&self, request: &Request<Incoming>) -> Answer {
+        let overview = || self.cluster.upgrade().map(|cluster| cluster.overview());
+        let (kind, text) = match request.uri().path() {
+            "/" | "/status" => ("text/html; charset=utf-8", overview().map(|it| it.page())),
+            "/fragment" => ("text/html; charset=utf-8", overview().map(|it| it.fragment())),
+            "/json" => ("application/json", overview().map(|it| as_json(&it).to_string())),
+            "/style.css" => ("text/css; charset=utf-8", Some(STYLE.to_owned())),
+            "/script.js" => ("text/javascript; charset=utf-8", Some(SCRIPT.to_owned())),
+            _ => return refusal(StatusCode::NOT_FOUND, "there is no such page\n"),
+        };
+        let Some(text) = text else {
+            return refusal(StatusCode::GONE, "the cluster has ended\n");
+        };
+        let mut answer = Response::new(Full::new(Bytes::from(text)));
+        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        if token_in_address(request).is_some() {
+            let (name, token) = (&self.cookie, &self.token);
+            let cookie = format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict");
+            if let Ok(cookie) = HeaderValue::try_from(cookie) {
+                answer.headers_mut().insert(header::SET_COOKIE, cookie);
+            }
+        }
+        answer
+    }
+}
+
+fn token_in_address(request: &Request<Incoming>) -> Option<&str> {
+    let mut pairs = request.uri().query()?.split('&');
+    pairs.find_map(|pair| pair.strip_prefix("token="))
+}
+
+/// Whether a request calls this host by a name of the loopback interface, at whatever port: there may
+/// be a tunnel.
+fn is_local(request: &Request<Incoming>) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+    let Some(host) = host else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
+        _ => host,
+    };
+    matches!(name, "127.0.0.1" | "localhost" | "[::1]")
+}
+
+fn refusal(status: StatusCode, text: &'static str) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *answer.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    answer
+}
+
+fn as_json(overview: &Overview) -> Value {
+    let workers: Vec<Value> = overview
+        .workers
+        .iter()
+        .map(|worker| {
+            json!({
+                "name": worker.name,
+                "pid": worker.pid,
+                "threads": worker.threads,
+                "ended": worker.ended,
+            })
+        })
+        .collect();
+    let groups: Vec<Value> = overview
+        .groups
+        .iter()
+        .map(|group| {
+            json!({
+                "name": group.name,
+                "tasks": group.tasks,
+                "finished": group.finished,
+                "processing": group.processing,
+                "erred": group.erred,
+                "no_worker": group.no_worker,
+                "mean_duration_s": group.duration.map(|duration| duration.as_secs_f64()),
+            })
+        })
+        .collect();
+    json!({
+        "version": 1,
+        "age_s": overview.age.as_secs_f64(),
+        "clients": overview.clients,
+        "stored_nbytes": overview.stored_nbytes,
+        "workers": workers,
+        "groups": groups,
+    })
+}
