@@ -203,6 +203,9 @@ def assert_same(one, other):
             assert_same(left, right)
     elif isinstance(one, Exception):
         assert one.args == other.args
+    elif isinstance(one, set | frozenset):
+        # In whatever order: that of colliding hashes is the one in which they came.
+        assert one == other
     else:
         assert repr(one) == repr(other)
         assert one == other or one != one
