@@ -65,8 +65,9 @@ pub(crate) struct Shared {
     /// Shared memory of this host.
     arenas: Arc<Arenas>,
     keeper: Arc<dyn LetGo>,
-    /// Futures by the hash of their key.
-    registry: Mutex<FxHashMap<u128, WeakHold>>,
+    /// Futures by half the hash of their key: of millions, each is a miss of the cache. The whole
+    /// hash is in what is found.
+    registry: Mutex<FxHashMap<u64, WeakHold>>,
     /// Futures that came from elsewhere, by the client that made them and its number for them.
     foreign: Mutex<FxHashMap<Origin, WeakHold>>,
     pub(crate) number: u64,
@@ -83,20 +84,21 @@ impl Shared {
             return;
         }
         let mut registry = self.registry.lock().expect(NO_PANIC);
-        if registry.get(&hold.identity).is_some_and(is_it) {
-            registry.remove(&hold.identity);
+        let key = hold.identity as u64;
+        if registry.get(&key).is_some_and(is_it) {
+            registry.remove(&key);
         }
     }
 
     fn find(&self, identity: u128) -> Option<Held> {
-        let held = Held::upgrade(self.registry.lock().expect(NO_PANIC).get(&identity)?)?;
+        let held = Held::upgrade(self.registry.lock().expect(NO_PANIC).get(&(identity as u64))?)?;
         // One that was cancelled is not what is asked for: it is to run.
-        (!self.client.is_cancelled(held.task)).then_some(held)
+        (held.identity == identity && !self.client.is_cancelled(held.task)).then_some(held)
     }
 
     fn hold(self: &Arc<Self>, task: ClientTask, identity: u128) -> Held {
         let held = Held::new(Arc::new(Hold::new(Arc::clone(self), task, identity, None)));
-        self.registry.lock().expect(NO_PANIC).insert(identity, held.downgrade());
+        self.registry.lock().expect(NO_PANIC).insert(identity as u64, held.downgrade());
         held
     }
 

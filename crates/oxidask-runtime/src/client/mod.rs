@@ -5,6 +5,7 @@
 //! no I/O. What was dropped is released with the next thing that the client says, or after a moment.
 
 mod own_arena;
+mod slots;
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -20,6 +21,7 @@ use oxidask_store::{Arena, StoreError};
 use rustc_hash::FxHashMap;
 
 use self::own_arena::OwnArena;
+use self::slots::Slots;
 
 /// Where a client's messages go.
 pub trait Line: Send + Sync + 'static {
@@ -103,7 +105,7 @@ type Answers = (Vec<(WorkerId, Result<Value, Bytes>)>, bool);
 
 #[derive(Debug, Default)]
 struct State {
-    slots: FxHashMap<ClientTask, Slot>,
+    slots: Slots<Slot>,
     waiting: usize,
     /// Errors that came.
     erred: u64,
@@ -206,7 +208,7 @@ impl Client {
             {
                 let mut state = self.lock();
                 for task in &tasks {
-                    state.slots.remove(task);
+                    state.slots.remove(*task);
                 }
             }
             self.line.say(FromClient::Release { tasks });
@@ -243,7 +245,7 @@ impl Client {
         match message {
             ToClient::Finished { tasks } => {
                 for (task, value) in tasks {
-                    let Some(slot) = state.slots.get_mut(&task) else { continue };
+                    let Some(slot) = state.slots.get_mut(task) else { continue };
                     slot.status = Status::Finished;
                     slot.got = value.map(|bytes| Got::Value(Value::Inline(bytes)));
                     for watch in slot.watches.drain(..) {
@@ -253,7 +255,7 @@ impl Client {
             }
             ToClient::Erred { task, problem } => {
                 state.erred += 1;
-                if let Some(slot) = state.slots.get_mut(&task) {
+                if let Some(slot) = state.slots.get_mut(task) {
                     slot.status = Status::Erred(Arc::from(problem));
                     slot.got = None;
                     for watch in slot.watches.drain(..) {
@@ -267,7 +269,7 @@ impl Client {
                     Ok(value) => Got::Value(value),
                     Err(error) => Got::Unusable(error),
                 };
-                let Some(slot) = state.slots.get_mut(&task) else {
+                let Some(slot) = state.slots.get_mut(task) else {
                     drop(state);
                     self.give_back(&got);
                     return;
@@ -277,7 +279,7 @@ impl Client {
             }
             ToClient::Lost { tasks } => {
                 for task in tasks {
-                    if let Some(slot) = state.slots.get_mut(&task) {
+                    if let Some(slot) = state.slots.get_mut(task) {
                         slot.status = Status::Pending;
                     }
                 }
@@ -305,7 +307,7 @@ impl Client {
                 state.closed.get_or_insert(reason);
                 self.output_came.notify_all();
                 let State { slots, .. } = &mut *state;
-                for (&task, slot) in slots.iter_mut() {
+                for (task, slot) in slots.iter_mut() {
                     for watch in slot.watches.drain(..) {
                         watch.add(task);
                     }
@@ -354,13 +356,13 @@ impl Client {
 
     /// Where a future stands; `None` for one that was released.
     pub fn status(&self, task: ClientTask) -> Option<Status> {
-        self.lock().slots.get(&task).map(|slot| slot.status.clone())
+        self.lock().slots.get(task).map(|slot| slot.status.clone())
     }
 
     /// Whether nothing has to be fetched to have the outcome of a future that is done.
     pub fn is_here(&self, task: ClientTask) -> bool {
         let state = self.lock();
-        state.slots.get(&task).is_none_or(|slot| match slot.status {
+        state.slots.get(task).is_none_or(|slot| match slot.status {
             Status::Pending => false,
             Status::Finished => slot.got.is_some(),
             Status::Erred(_) => true,
@@ -370,7 +372,7 @@ impl Client {
     /// Whether a future was cancelled, or what it needs.
     pub fn is_cancelled(&self, task: ClientTask) -> bool {
         let state = self.lock();
-        state.slots.get(&task).is_some_and(|slot| match &slot.status {
+        state.slots.get(task).is_some_and(|slot| match &slot.status {
             Status::Erred(problem) => matches!(**problem, Problem::Cancelled { .. }),
             Status::Pending | Status::Finished => false,
         })
@@ -407,7 +409,7 @@ impl Client {
     pub fn wait_all(&self, tasks: &[ClientTask], from: &mut usize, at_most: Duration) -> bool {
         self.wait_until(at_most, |state| {
             while let Some(task) = tasks.get(*from) {
-                match state.slots.get(task) {
+                match state.slots.get(*task) {
                     Some(Slot { status: Status::Pending, .. }) => return false,
                     _ => *from += 1,
                 }
@@ -426,7 +428,7 @@ impl Client {
     ) -> bool {
         self.wait_until(at_most, |state| {
             while let Some(task) = tasks.get(*from) {
-                match state.slots.get(task) {
+                match state.slots.get(*task) {
                     Some(Slot { status: Status::Pending, .. }) => break,
                     Some(Slot { status: Status::Erred(_), .. }) if !skips_errors => return true,
                     _ => *from += 1,
@@ -436,7 +438,10 @@ impl Client {
                 || !skips_errors
                     && state.erred > 0
                     && tasks[*from..].iter().any(|task| {
-                        matches!(state.slots.get(task), Some(Slot { status: Status::Erred(_), .. }))
+                        matches!(
+                            state.slots.get(*task),
+                            Some(Slot { status: Status::Erred(_), .. })
+                        )
                     })
         })
     }
@@ -445,7 +450,7 @@ impl Client {
     pub fn forget_errors(&self, tasks: &[ClientTask]) {
         let mut state = self.lock();
         for task in tasks {
-            if let Some(slot) = state.slots.get_mut(task)
+            if let Some(slot) = state.slots.get_mut(*task)
                 && matches!(slot.status, Status::Erred(_))
             {
                 slot.status = Status::Pending;
@@ -458,7 +463,7 @@ impl Client {
     pub fn wait_any(&self, tasks: &[ClientTask], at_most: Duration) -> bool {
         self.wait_until(at_most, |state| {
             tasks.iter().any(|task| {
-                !matches!(state.slots.get(task), Some(Slot { status: Status::Pending, .. }))
+                !matches!(state.slots.get(*task), Some(Slot { status: Status::Pending, .. }))
             })
         })
     }
@@ -469,7 +474,7 @@ impl Client {
         {
             let mut state = self.lock();
             for task in tasks {
-                if let Some(slot) = state.slots.get_mut(task)
+                if let Some(slot) = state.slots.get_mut(*task)
                     && slot.got.is_none()
                     && !slot.is_asked
                     && matches!(slot.status, Status::Finished)
@@ -490,7 +495,7 @@ impl Client {
     pub fn take_value(&self, task: ClientTask, at_most: Duration) -> Option<Got> {
         let mut found = None;
         self.wait_until(at_most, |state| {
-            let Some(slot) = state.slots.get_mut(&task) else { return true };
+            let Some(slot) = state.slots.get_mut(task) else { return true };
             match &slot.got {
                 Some(Got::Value(Value::Stored(_))) => found = slot.got.take(),
                 Some(got) => found = Some(got.clone()),
@@ -506,7 +511,7 @@ impl Client {
         let mut state = self.lock();
         let is_closed = state.closed.is_some();
         for &task in tasks {
-            match state.slots.get_mut(&task) {
+            match state.slots.get_mut(task) {
                 Some(slot) if matches!(slot.status, Status::Pending) && !is_closed => {
                     slot.watches.push(Arc::clone(watch));
                 }
