@@ -171,7 +171,7 @@ def test_only_this_user_gets_to_the_sockets(folder_of_clusters):
         assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
 
 
-def test_nothing_listens_on_the_network():
+def test_nothing_listens_on_the_network_but_the_page():
     def listening():
         inodes = set()
         for table in ("tcp", "tcp6", "udp", "udp6"):
@@ -187,7 +187,10 @@ def test_nothing_listens_on_the_network():
                 found.append(target)
         return found
 
-    with LocalCluster(n_workers=1, threads_per_worker=1) as cluster, Client(cluster) as client:
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
         assert listening() == []
         assert list(client.run(listening).values()) == [[]]
 

@@ -36,6 +36,8 @@ pub struct Page {
     address: SocketAddr,
     token: String,
     running: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
+    /// The process that serves.
+    process: u32,
 }
 
 struct Site {
@@ -60,7 +62,8 @@ impl Page {
         let thread = std::thread::Builder::new()
             .name("oxidask-page".to_owned())
             .spawn(move || serve(listener, site, stopped))?;
-        Ok(Self { address, token, running: Mutex::new(Some((stop, thread))) })
+        let process = std::process::id();
+        Ok(Self { address, token, process, running: Mutex::new(Some((stop, thread))) })
     }
 
     /// Where the page is, for its owner.
@@ -72,6 +75,11 @@ impl Page {
     pub fn close(&self) {
         let running = self.running.lock().expect("nothing panics while the lock is held").take();
         if let Some((stop, thread)) = running {
+            if std::process::id() != self.process {
+                // In a forked child: the thread is the parent's, and so is what it serves.
+                std::mem::forget((stop, thread));
+                return;
+            }
             // A thread that has ended by itself needs no telling; a panic there was printed there.
             let _ = stop.send(());
             drop(thread.join());
