@@ -139,7 +139,9 @@ def visualize(
 
 def _has_screen() -> bool:
     """Say whether a browser can open a window that somebody sees."""
-    if "ipykernel" in sys.modules:
+    # Others import the package, too, to start kernels.
+    kernel = sys.modules.get("ipykernel.kernelapp")
+    if kernel is not None and kernel.IPKernelApp.initialized():
         return False
     return sys.platform != "linux" or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
