@@ -174,12 +174,35 @@ class _LogHandler(logging.Handler):
 
 
 def settings_for_workers() -> dict[str, str]:
-    """Return the settings of this process for output, as environment variables."""
+    """Return the settings of this process for output, as environment variables.
+
+    Raises
+    ------
+    ValueError
+        If one makes no sense: the worker that reads it could tell nobody.
+    """
     settings = config.get("distributed.output")
+    rate = settings["lines-per-second"]
+    if isinstance(rate, bool) or not isinstance(rate, int | float | None) or (rate or 0) < 0:
+        raise ValueError(
+            f"distributed.output.lines-per-second={rate!r}: a number from 0 is meant; 0 leaves "
+            "output in the workers"
+        )
+    level = settings["log-level"]
+    if not isinstance(_level_of(level), int):
+        raise ValueError(
+            f"distributed.output.log-level={level!r}: 'warning', 'info' or another level of "
+            "`logging` is meant, or its number"
+        )
     return {
         f"OXIDASK_DISTRIBUTED__OUTPUT__{name.replace('-', '_').upper()}": repr(value)
         for name, value in settings.items()
     }
+
+
+def _level_of(level: Any) -> Any:
+    """Return the number of a level of `logging`; something else if there is no such level."""
+    return level if isinstance(level, int) else logging.getLevelName(str(level).upper())
 
 
 def install(executor: Executor) -> None:
@@ -195,10 +218,7 @@ def install(executor: Executor) -> None:
         sys.stdout = _Stream(executor, STDOUT, sys.stdout)
     if sys.stderr is not None:
         sys.stderr = _Stream(executor, STDERR, sys.stderr)
-    level = config.get("distributed.output.log-level")
-    level = level if isinstance(level, int) else logging.getLevelName(str(level).upper())
-    if not isinstance(level, int):
-        level = logging.WARNING
+    level = _level_of(config.get("distributed.output.log-level"))
     logging.getLogger().setLevel(level)
     last_resort = logging.lastResort
     logging.lastResort = _LogHandler(executor, level, last_resort)

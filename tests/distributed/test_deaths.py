@@ -5,11 +5,12 @@ import os
 import signal
 import time
 
+import numpy as np
 import pytest
 from gates import wait_until
 
 from oxidask import OxidaskError
-from oxidask.distributed import Client, KilledWorker, LocalCluster, wait
+from oxidask.distributed import CancelledError, Client, KilledWorker, LocalCluster, wait
 
 PENDING = {}
 
@@ -171,3 +172,36 @@ def test_workers_do_not_outlive_their_cluster():
         lambda: not any(os.path.exists(f"/proc/{process}") for process in processes),
         "all workers ended",
     )
+
+
+def many_times_the_first(numbers):
+    return [float(numbers[0])] * 100  # Too long to be sent along: it stays in its worker.
+
+
+def kill_the_worker(client):
+    (pid,) = client.run(process_id).values()
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_data_that_was_dropped_is_missed_and_never_something_else():
+    """Its memory is used anew: what was made from it must not be made from what is there now."""
+    with Client(n_workers=1, threads_per_worker=1) as client:
+        data = client.scatter(np.full(100_000, 7.0))
+        made = client.submit(many_times_the_first, data)
+        wait(made)
+        del data
+        wait_until(lambda: client.scheduler_info()["tasks"]["memory"] == 1, "the data is dropped")
+        others = [client.scatter(np.full(100_000, float(i))) for i in range(3)]
+        wait(others)
+        kill_the_worker(client)
+        with pytest.raises(CancelledError, match="scatter it again, and keep its Future"):
+            made.result(timeout=60)
+
+
+def test_data_whose_future_is_kept_survives_the_worker():
+    with Client(n_workers=1, threads_per_worker=1) as client:
+        data = client.scatter(np.full(100_000, 7.0))
+        made = client.submit(many_times_the_first, data)
+        wait(made)
+        kill_the_worker(client)
+        assert made.result(timeout=60) == [7.0] * 100

@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
 from gates import wait_until
 
 from oxidask import delayed
-from oxidask.distributed import Client, LocalCluster
+from oxidask.distributed import Client, LocalCluster, wait
 
 MB = 2**20
 
@@ -189,6 +190,19 @@ def test_scattered_values_of_any_client_are_in_shared_memory(client):
     assert np.array_equal(future.result(), array)
     assert stored(client) >= array.nbytes
     del future
+
+
+def test_the_memory_of_scattered_values_that_nobody_waited_for_is_given_back(client):
+    """Neither of those that were dropped at once, nor behind tasks that fill all threads."""
+    client.map(time.sleep, [0.5] * 4, pure=False)
+    for number in range(20):
+        client.scatter(np.full(MB, float(number)))
+    running = client.map(time.sleep, [0.1] * 4, pure=False)
+    for number in range(20):
+        client.scatter(np.full(MB, float(number)), hash=False)
+    wait(running)
+    wait_until(lambda: stored(client) == 0, "all was dropped")
+    assert arena_bytes() < 100 * MB
 
 
 def test_the_memory_of_a_client_that_ends_is_given_back(cluster):

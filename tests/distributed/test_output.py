@@ -317,3 +317,15 @@ def test_many_lines_come_through(client, capsys):
     client.gather(client.map(say, range(2000)))
     shown = lines_of(capsys.readouterr().out)
     assert sorted(int(line) for line in shown) == list(range(2000))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("lines-per-second", "many"), ("lines-per-second", -1), ("log-level", "loud")],
+)
+def test_senseless_settings_are_refused_before_workers_start(setting, value):
+    with (
+        config.set({f"distributed.output.{setting}": value}),
+        pytest.raises(ValueError, match=f"output.{setting}={value!r}"),
+    ):
+        LocalCluster(n_workers=1)

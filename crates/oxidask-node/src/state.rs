@@ -542,6 +542,11 @@ impl NodeState {
         }
     }
 
+    /// A task is gone: its number may be given to another.
+    pub fn forget(&mut self, task: TaskId) {
+        self.asked.remove(&task);
+    }
+
     /// A client is gone.
     pub fn client_lost(&mut self, client: u64, outputs: &mut Vec<Output>) {
         for clients in self.asked.values_mut() {

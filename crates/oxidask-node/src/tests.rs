@@ -205,6 +205,17 @@ fn a_client_that_asked_for_a_lost_result_gets_it_when_it_was_made_again() {
 }
 
 #[test]
+fn nothing_that_was_asked_of_a_forgotten_task_is_asked_of_the_next_one_with_its_number() {
+    let mut scene = Scene::new();
+    scene.returned(ALICE, 0, Value::Live);
+    scene.fetch(0);
+    scene.lost(ALICE);
+    scene.node.forget(TaskId(0));
+    scene.node.returned(BOB, TaskId(0), FIRST, inline("1"), &mut scene.outputs);
+    assert_eq!(told(&mut scene.outputs), Vec::<String>::new());
+}
+
+#[test]
 fn a_task_that_waits_for_an_input_is_taken_back_without_asking_the_worker() {
     let mut scene = Scene::new();
     scene.returned(ALICE, 0, Value::Live);

@@ -304,6 +304,9 @@ pub struct Graph {
     pub identities: Vec<u128>,
     /// Keys that users gave, by task.
     pub keys: Vec<(u32, String)>,
+    /// The result of its only task, which the client has put into its shared memory: no worker runs
+    /// it. When the result is dropped, the memory is used anew: it cannot be had a second time.
+    pub data: Option<Stored>,
     /// Values of the client's process.
     #[serde(skip)]
     pub objects: Objects,

@@ -95,8 +95,10 @@ def lost(key: str) -> BaseException:
             "a Future came from another process, but its result was released meanwhile; keep the "
             "Future there until it has arrived"
         )
-    return ClusterClosedError(
-        f"the data of {key!r} was lost with its worker and cannot be made again; scatter it again"
+    return CancelledError(
+        f"the data of {key!r} is gone, because its Future was dropped, and a result that was made "
+        "from it was lost with its worker; scatter it again, and keep its Future as long as what "
+        "is made from it is needed"
     )
 
 

@@ -14,11 +14,12 @@ from typing import Any
 
 from oxidask import _worker
 from oxidask._core import Session
+from oxidask._output import LOG, STDERR, STDOUT, WARNING
 
 logger = logging.getLogger("oxidask.distributed")
 
-#: Kinds of output, as in `_output.py`; the last one counts lines that a worker has left out.
-_STDOUT, _STDERR, _LOG, _WARNING, _LEFT_OUT = range(5)
+#: The kind of output that counts lines that a worker has left out; `output.rs` makes it.
+_LEFT_OUT = WARNING + 1
 #: How long a thread that waits for a result waits for another one that shows output, in seconds.
 _PATIENCE = 1.0
 
@@ -75,16 +76,16 @@ class _Printer:
 
 
 def _show(kind: int, payload: Any) -> None:
-    if kind == _STDOUT:
+    if kind == STDOUT:
         _write(sys.stdout, payload)
-    elif kind == _STDERR:
+    elif kind == STDERR:
         _write(sys.stderr, payload)
-    elif kind == _LOG:
+    elif kind == LOG:
         record = logging.makeLogRecord(pickle.loads(payload))
         of_record = logging.getLogger(record.name)
         if of_record.isEnabledFor(record.levelno):
             of_record.handle(record)
-    elif kind == _WARNING:
+    elif kind == WARNING:
         message, category = pickle.loads(payload)
         warnings.warn(message, category, stacklevel=1)
     else:

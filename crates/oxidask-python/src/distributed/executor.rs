@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 use super::nested;
 use super::objects::{CallObjects, Objects};
 use super::output::{Budget, Printed};
-use super::program::{Context, NoContext, evaluate, garbled, stored_of, write_pickle, write_plain};
+use super::program::{Context, NoContext, evaluate, garbled, write_pickle, write_plain};
 use super::serialize;
 use super::views::Pin;
 use crate::evaluate::{
@@ -190,9 +190,16 @@ impl Executor {
             match chore {
                 Some(Chore::Call { call, program, objects }) => {
                     // It may wait for whatever needs this thread.
-                    let call =
+                    let outside =
                         OutsideCall { executor: slf.clone().unbind(), call, program, objects };
-                    start_thread(py, Py::new(py, call)?.getattr(py, "answer")?, "oxidask-call")?;
+                    let started = Py::new(py, outside)
+                        .and_then(|outside| outside.getattr(py, "answer"))
+                        .and_then(|answer| start_thread(py, answer, "oxidask-call"));
+                    if let Err(error) = started {
+                        // The system gives no more threads: whoever asked is told.
+                        let answer = Err(this.home.encode_error(py, error));
+                        this.mouth.say(FromWorker::Answer { call, answer });
+                    }
                 }
                 Some(chore) => this.work(py, chore),
                 None => this.tidy(py, &mut dropped),
@@ -259,13 +266,6 @@ impl Executor {
     pub(super) fn execute(&self, py: Python<'_>, thread: usize, run: Run) -> Instant {
         let begin = Instant::now();
         let (task, attempt, urgency) = (run.task, run.attempt, run.urgency);
-        if let Some(stored) = stored_of(&run.call) {
-            let nbytes = stored.len;
-            let ending = Ending::Returned { value: Value::Stored(stored), nbytes };
-            self.mouth.say(FromWorker::Ended { task, attempt, ending, duration_ns: 0 });
-            self.inbox.task_ended(urgency, 0);
-            return begin;
-        }
         self.begin(Source::Task(task), attempt);
         let outer = nested::task_begins(nested::Task { task, urgency });
         self.home.now_running(thread, Some(task));

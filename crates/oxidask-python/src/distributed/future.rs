@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::nested;
-use super::session::Shared;
+use super::session::{Fetched, Shared};
 
 /// What keeps a result alive: all handles of one result share it.
 pub(crate) struct Hold {
@@ -261,11 +261,12 @@ impl Future {
         }
         let left = timeout.map(|seconds| seconds - begun.elapsed().as_secs_f64());
         match self.hold.shared.value(py, self, left)? {
-            Some(value) => Ok(value),
-            None if self.hold.shared.client.closed().is_some() => {
+            Fetched::Value(value) => Ok(value),
+            Fetched::Problem(problem) => Err(self.hold.shared.exception_of(py, &problem)?),
+            Fetched::Nothing if self.hold.shared.client.closed().is_some() => {
                 Err(self.hold.shared.closed_error(py)?)
             }
-            None => Err(timed_out(py, timeout)?),
+            Fetched::Nothing => Err(timed_out(py, timeout)?),
         }
     }
 

@@ -4,8 +4,7 @@
 //! bytes each; others are pickled, or, where caller and worker share a process, named by their
 //! number in a table of objects. A value by itself is a program of one value.
 
-use oxidask_protocol::frame::{from_bytes, to_bytes};
-use oxidask_protocol::{ContentHash, Stored};
+use oxidask_protocol::ContentHash;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{
@@ -35,7 +34,6 @@ mod tag {
     /// A shared pickle, read for each call.
     pub(super) const SHARED: u8 = 13;
     /// An object in shared memory: the whole program of a task that only holds data.
-    pub(super) const STORED: u8 = 14;
     pub(super) const DEPENDENCY: u8 = 16;
     pub(super) const LIST: u8 = 17;
     pub(super) const SET: u8 = 18;
@@ -161,18 +159,6 @@ pub(crate) fn write_step(kind: oxidask_graph::OpKind, out: &mut Vec<u8>) {
     };
     out.push(tag);
     write_number(u64::from(count), out);
-}
-
-/// Writes the program of a task whose result is in shared memory already.
-pub(crate) fn write_stored(stored: &Stored, out: &mut Vec<u8>) {
-    out.push(tag::STORED);
-    out.extend_from_slice(&to_bytes(stored));
-}
-
-/// The object that a program is, if it only holds data.
-pub(crate) fn stored_of(program: &[u8]) -> Option<Stored> {
-    let (&tag::STORED, rest) = program.split_first()? else { return None };
-    from_bytes(rest).ok()
 }
 
 /// Writes a pickle as a value.

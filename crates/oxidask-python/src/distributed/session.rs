@@ -26,9 +26,7 @@ use super::nested;
 use super::objects::Objects;
 use super::output::{self, Piece};
 use super::process::ProcessCluster;
-use super::program::{
-    NoContext, evaluate, write_call, write_pickle, write_plain, write_step, write_stored,
-};
+use super::program::{NoContext, evaluate, write_call, write_pickle, write_plain, write_step};
 use super::serialize;
 use super::views::{self, LetGo, Pin, store_error};
 use super::writer::{GraphWriter, Source};
@@ -54,6 +52,14 @@ const LARGEST_BATCH: usize = 20_000;
 const SCATTERED: u128 = 1;
 
 const NO_PANIC: &str = "nothing panics while the lock is held";
+
+/// What came of asking for the value of a finished task.
+pub(crate) enum Fetched {
+    Value(Py<PyAny>),
+    /// The value was lost, and could not be made again.
+    Problem(Arc<Problem>),
+    Nothing,
+}
 
 /// What a session and its futures share.
 pub(crate) struct Shared {
@@ -133,30 +139,35 @@ impl Shared {
         }
     }
 
-    /// Waits for the value of a finished task; `None` if time is up.
+    /// Waits for the value of a finished task. The task may yet err: its value is lost with a worker,
+    /// and it fails when it is made again.
     pub(crate) fn value(
         &self,
         py: Python<'_>,
         future: &Future,
         timeout: Option<f64>,
-    ) -> PyResult<Option<Py<PyAny>>> {
+    ) -> PyResult<Fetched> {
         let task = future.task();
         let begun = Instant::now();
         loop {
             let mut got = None;
+            let mut problem = None;
             let left = timeout.map(|seconds| seconds - begun.elapsed().as_secs_f64());
             wait_until(py, left, |at_most| {
                 if !at_most.is_zero() {
                     self.client.fetch(&[task]);
                 }
                 got = self.client.take_value(task, at_most);
-                got.is_some() || self.client.closed().is_some()
+                if got.is_none() {
+                    problem = self.client.problem(task);
+                }
+                got.is_some() || problem.is_some() || self.client.closed().is_some()
             })?;
             match got {
-                Some(Got::Value(value)) => return self.decode(py, &value).map(Some),
+                Some(Got::Value(value)) => return self.decode(py, &value).map(Fetched::Value),
                 Some(Got::Here(task, attempt)) => {
                     if let Some(object) = self.objects.get(py, task, attempt) {
-                        return Ok(Some(object));
+                        return Ok(Fetched::Value(object));
                     }
                     // It was lost, and is being made again.
                     py.detach(|| std::thread::sleep(nested::tick()));
@@ -169,8 +180,8 @@ impl Shared {
                     let error = module.getattr("unusable")?.call1((error.value(py), key))?;
                     return Err(PyErr::from_value(error));
                 }
-                // Time is up, or the cluster has ended.
-                None => return Ok(None),
+                // Else time is up, or the cluster has ended.
+                None => return Ok(problem.map_or(Fetched::Nothing, Fetched::Problem)),
             }
         }
     }
@@ -601,7 +612,7 @@ impl Session {
         let mut writer = GraphWriter::new(&self.shared);
         writer.set_names(vec![label.to_cow()?.into_owned()]);
         match self.shared.stored(value)? {
-            Some(Value::Stored(stored)) => write_stored(&stored, writer.program().1),
+            Some(Value::Stored(stored)) => writer.set_data(stored),
             Some(Value::Inline(bytes)) => writer.program().1.extend_from_slice(&bytes),
             Some(Value::Live) | None => writer.write_value(value)?,
         }
@@ -663,8 +674,12 @@ impl Session {
                 }
                 Some(oxidask_runtime::client::Status::Finished) => {
                     match self.shared.value(py, this, None)? {
-                        Some(value) => results.append(value)?,
-                        None => return Err(self.shared.closed_error(py)?),
+                        Fetched::Value(value) => results.append(value)?,
+                        Fetched::Problem(_) if skip => {}
+                        Fetched::Problem(problem) => {
+                            return Err(self.shared.exception_of(py, &problem)?);
+                        }
+                        Fetched::Nothing => return Err(self.shared.closed_error(py)?),
                     }
                 }
                 _ if skip => {}
@@ -899,7 +914,6 @@ fn token_of<'py>(py: Python<'py>, function: &Bound<'py, PyAny>) -> PyResult<u128
     token(py, std::slice::from_ref(function), None)
 }
 
-/// A graph of calls of one function that is being written.
 /// What tasks ask for that were made in blocks of `annotate`, by the annotations of the block.
 #[derive(Default)]
 struct AskedInBlocks(FxHashMap<usize, Option<Asked>>);
@@ -920,6 +934,7 @@ impl AskedInBlocks {
     }
 }
 
+/// A graph of calls of one function that is being written.
 struct Batch<'a> {
     session: &'a Session,
     writer: GraphWriter,

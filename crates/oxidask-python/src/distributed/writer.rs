@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use oxidask_graph::{EdgesBuilder, OpKind, Template, order};
-use oxidask_protocol::{Asked, ClientTask, Graph, Objects as ObjectTable};
+use oxidask_protocol::{Asked, ClientTask, Graph, Objects as ObjectTable, Stored};
 use pyo3::prelude::*;
 use rustc_hash::FxHashMap;
 
@@ -130,6 +130,11 @@ impl GraphWriter {
         self.sharing.abandon_task();
         let start = self.graph.program_ends.last().map_or(0, |&end| end as usize);
         self.programs.truncate(start);
+    }
+
+    /// The graph's only task stands for a value that is in shared memory.
+    pub(crate) fn set_data(&mut self, stored: Stored) {
+        self.graph.data = Some(stored);
     }
 
     pub(crate) fn name_task(&mut self, task: u32, key: String) {

@@ -359,6 +359,14 @@ impl Client {
         self.lock().slots.get(task).map(|slot| slot.status.clone())
     }
 
+    /// Why a future failed, if it did.
+    pub fn problem(&self, task: ClientTask) -> Option<Arc<Problem>> {
+        match self.status(task) {
+            Some(Status::Erred(problem)) => Some(problem),
+            _ => None,
+        }
+    }
+
     /// Whether nothing has to be fetched to have the outcome of a future that is done.
     pub fn is_here(&self, task: ClientTask) -> bool {
         let state = self.lock();

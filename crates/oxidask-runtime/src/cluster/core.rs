@@ -1,14 +1,14 @@
 //! What is behind the cluster's lock: events for the scheduler, orders for the node.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use oxidask_node::{NodeState, Order, Output, Reader, Report};
 use oxidask_protocol::{
-    Attempt, ClientTask, ContentHash, Ending, FromClient, FromWorker, GroupId, HostId, Objects,
-    Problem, Source, TaskId, TaskState, ToClient, ToWorker, Value, WorkerId,
+    Attempt, ClientTask, Ending, FromClient, FromWorker, Graph, GroupId, HostId, Objects, Problem,
+    Source, Stored, TaskId, TaskState, ToClient, ToWorker, Value, WorkerId,
 };
 use oxidask_scheduler::{Action, Event, Failure, Outbox, Outcome, SchedulerState, Submission};
 
@@ -96,6 +96,8 @@ pub(super) struct Core {
     deaths: BTreeMap<TaskId, String>,
     /// Why tasks were cancelled.
     reasons: BTreeMap<TaskId, String>,
+    /// Tasks that stand for data of clients, and whose data the node has taken in.
+    taken: BTreeSet<TaskId>,
     calls: BTreeMap<u64, Asked>,
     next_call: u64,
     is_closed: bool,
@@ -125,6 +127,7 @@ impl Core {
             errors: BTreeMap::new(),
             deaths: BTreeMap::new(),
             reasons: BTreeMap::new(),
+            taken: BTreeSet::new(),
             calls: BTreeMap::new(),
             next_call: 0,
             is_closed: false,
@@ -262,7 +265,7 @@ impl Core {
         }
     }
 
-    fn submit(&mut self, client: u64, mut graph: oxidask_protocol::Graph) {
+    fn submit(&mut self, client: u64, mut graph: Graph) {
         let externals: Vec<Option<TaskId>> =
             graph.externals.iter().map(|&task| self.find(client, task)).collect();
         let unknown = externals.iter().position(Option::is_none);
@@ -272,11 +275,16 @@ impl Core {
             Value::Stored(stored) => self.node.is_of_client(client, stored),
             Value::Live => false,
         };
-        let dependencies =
-            dependencies.filter(|_| graph.shared.iter().all(|(_, body)| is_of_client(body)));
+        let is_data_of_client = graph
+            .data
+            .as_ref()
+            .is_none_or(|data| graph.len() == 1 && self.node.is_of_client(client, data));
+        let dependencies = dependencies.filter(|_| {
+            is_data_of_client && graph.shared.iter().all(|(_, body)| is_of_client(body))
+        });
         let (None, Some(dependencies)) = (unknown, dependencies) else {
             let task = unknown.map_or(graph.first, |place| graph.externals[place]);
-            self.give_back(client, &graph.shared);
+            self.give_back(client, &graph);
             for &wanted in &graph.wanted {
                 let problem = Box::new(Problem::Unknown { task });
                 let task = graph.first + u64::from(wanted);
@@ -309,11 +317,13 @@ impl Core {
     }
 
     /// Nobody will read what came along in the client's own memory.
-    fn give_back(&mut self, client: u64, shared: &[(ContentHash, Value)]) {
-        for (_, body) in shared {
-            if let Value::Stored(stored) = body
-                && self.node.is_of_client(client, stored)
-            {
+    fn give_back(&mut self, client: u64, graph: &Graph) {
+        let bodies = graph.shared.iter().filter_map(|(_, body)| match body {
+            Value::Stored(stored) => Some(stored),
+            _ => None,
+        });
+        for stored in bodies.chain(&graph.data) {
+            if self.node.is_of_client(client, stored) {
                 let (offset, len) = (stored.offset, stored.len);
                 self.tell_client(client, ToClient::Free { offset, len });
             }
@@ -608,10 +618,20 @@ impl Core {
             Output::CloseArena { arena } => self.arenas.remove(arena),
             Output::Deliver { client, task, attempt, value } => {
                 let Some(submitted) = self.submissions.get(task) else { return };
+                let is_owner = client == submitted.client;
                 let number = self
                     .adopted
-                    .number(client, task, client == submitted.client)
-                    .unwrap_or_else(|| submitted.client_task(task));
+                    .number(client, task, is_owner)
+                    .or_else(|| is_owner.then(|| submitted.client_task(task)));
+                let Some(number) = number else {
+                    // It has let go of the task since it asked.
+                    if let Ok(Value::Stored(stored)) = &value {
+                        let object = (stored.arena, stored.offset);
+                        let reader = Reader::Client(client);
+                        self.node.unpinned(reader, &[object], &mut self.outputs);
+                    }
+                    return;
+                };
                 let version = (task, attempt);
                 self.tell_client(client, ToClient::Value { task: number, value, version });
             }
@@ -660,6 +680,11 @@ impl Core {
 
     fn run(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
         let submitted = self.submissions.of(task);
+        if let Some(data) = submitted.graph.data.clone() {
+            let event = self.take_in(worker, task, attempt, data);
+            self.events.push_back(event);
+            return;
+        }
         let local = submitted.local(task);
         for &part in submitted.graph.parts_of(local) {
             let (hash, _) = submitted.graph.shared[part as usize];
@@ -675,6 +700,16 @@ impl Core {
         let urgency = submitted.graph.urgency();
         let order = Order { task, attempt, urgency, call, objects, inputs };
         self.node.run(worker, order, &mut self.outputs);
+    }
+
+    /// The node takes in what a client has put into its memory; in vain a second time, for the memory
+    /// may hold something else since the result was dropped.
+    fn take_in(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, data: Stored) -> Event {
+        if !self.taken.insert(task) {
+            return Event::TaskErred { worker, task, attempt };
+        }
+        let ending = Ending::Returned { nbytes: data.len, value: Value::Stored(data) };
+        self.ended(worker, task, attempt, ending, 0)
     }
 
     fn report(&mut self, task: TaskId, outcome: Outcome) {
@@ -710,6 +745,7 @@ impl Core {
     fn problem(&self, blame: TaskId, failure: Failure) -> Problem {
         let key = self.submissions.get(blame).map_or_else(String::new, |one| one.key(blame));
         match failure {
+            Failure::Raised if self.taken.contains(&blame) => Problem::Lost { key },
             Failure::Raised => {
                 let error = self.errors.get(&blame).cloned().unwrap_or_default();
                 Problem::Raised { error, key }
@@ -730,10 +766,16 @@ impl Core {
         self.errors.remove(&task);
         self.deaths.remove(&task);
         self.reasons.remove(&task);
+        self.node.forget(task);
         self.adopted.forget(task);
+        let was_taken = self.taken.remove(&task);
         if let Some(submitted) = self.submissions.forget(task) {
             for (hash, _) in &submitted.graph.shared {
                 self.node.unshare(*hash, &mut self.outputs);
+            }
+            if let (Some(data), false) = (&submitted.graph.data, was_taken) {
+                let (offset, len) = (data.offset, data.len);
+                self.tell_client(submitted.client, ToClient::Free { offset, len });
             }
         }
     }

@@ -116,6 +116,7 @@ class LocalCluster:
         self._cluster: _core.ThreadCluster | _core.ProcessCluster | None = None
         self._executors: list[_core.Executor] = []
         self._task_client: Client | None = None
+        self._lock = threading.Lock()
         self._page: _core.Page | None = None
         try:
             if processes:
@@ -198,9 +199,11 @@ class LocalCluster:
         current = _default.current()
         if current is not None and current.cluster is self and current.status == "running":
             return current
-        if self._task_client is None:
-            self._task_client = client.Client(self, set_as_default=False)
-        return self._task_client
+        # Several tasks may be the first.
+        with self._lock:
+            if self._task_client is None:
+                self._task_client = client.Client(self, set_as_default=False)
+            return self._task_client
 
     def _restart(self, workers: list[int], cancels: bool) -> None:
         if isinstance(self._cluster, _core.ProcessCluster):
