@@ -10,7 +10,6 @@ import contextlib
 import functools
 import io
 import pickle
-import sys
 import traceback
 import types
 from collections import ChainMap
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from oxidask._errors import TaskError
+from oxidask.sizeof import sizeof
 
 _PROTOCOL = 5
 
@@ -175,7 +175,11 @@ def nbytes(value: Any) -> int:
     size = getattr(value, "nbytes", None)
     if isinstance(size, int):
         return size
-    return sys.getsizeof(value, 64)
+    try:
+        return int(sizeof(value))
+    except Exception:
+        # The user's own `__sizeof__` may fail; its result is as good without.
+        return 64
 
 
 # ---- Exceptions ----

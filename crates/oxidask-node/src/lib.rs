@@ -5,10 +5,12 @@
 //! the worker that needs it: in the message, through shared memory, or, if it is an object in
 //! another worker's process, by asking that worker to publish it first.
 
+mod memory;
 mod shared;
 mod state;
 mod store;
 #[cfg(test)]
 mod tests;
 
+pub use memory::{MemoryLimits, MemoryUse, Refusal};
 pub use state::{NodeState, Order, Output, Reader, Report};

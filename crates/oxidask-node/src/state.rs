@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use oxidask_protocol::{
-    Attempt, ContentHash, Input, Objects, Run, Stored, TaskId, ToWorker, Value, WorkerId,
+    Attempt, ContentHash, Input, Objects, Pressure, Run, Stored, TaskId, ToWorker, Value, WorkerId,
 };
 
+use crate::memory::{Memory, Refusal};
 use crate::shared::{GivenUp, SharedParts};
 use crate::store::{Freed, Store};
 
@@ -17,6 +18,8 @@ pub enum Reader {
     Worker(WorkerId),
     /// A client on this host.
     Client(u64),
+    /// What writes results to disk.
+    Disk,
 }
 
 /// A task to run, with what the worker needs for it.
@@ -66,6 +69,24 @@ pub enum Output {
     CloseArena {
         /// Which.
         arena: u32,
+    },
+    /// Write a result to disk, and say [`NodeState::spilled`].
+    Spill {
+        /// Whose result.
+        task: TaskId,
+        /// The attempt that made it.
+        attempt: Attempt,
+        /// Where it is.
+        stored: Stored,
+    },
+    /// A result on disk is not needed any more.
+    FreeOnDisk {
+        /// In which file.
+        arena: u32,
+        /// Where it begins.
+        offset: u64,
+        /// Its length.
+        len: u64,
     },
     /// Tell the scheduler.
     Report(Report),
@@ -118,6 +139,22 @@ pub enum Report {
         /// Who had it.
         from: WorkerId,
     },
+    /// A task is not started, because there is no memory for it.
+    Refused {
+        /// Where it was to run.
+        worker: WorkerId,
+        /// The task.
+        task: TaskId,
+        /// Which try.
+        attempt: Attempt,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Memory is short, or not any more.
+    Pressure {
+        /// How much may be started.
+        pressure: Pressure,
+    },
     /// A result is now kept by the node itself, whatever becomes of its worker.
     Kept {
         /// Whose result.
@@ -129,12 +166,12 @@ pub enum Report {
 
 /// A result, and where it is.
 #[derive(Debug)]
-struct Entry {
-    attempt: Attempt,
+pub(crate) struct Entry {
+    pub(crate) attempt: Attempt,
     /// The value, where the node itself can give it.
-    value: Option<Value>,
+    pub(crate) value: Option<Value>,
     /// The worker that has it as an object.
-    live_at: Option<WorkerId>,
+    pub(crate) live_at: Option<WorkerId>,
     is_publishing: bool,
     /// Clients that wait for it.
     clients: Vec<u64>,
@@ -153,12 +190,13 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub struct NodeState {
     /// Results, by task.
-    entries: Vec<Option<Box<Entry>>>,
+    pub(crate) entries: Vec<Option<Box<Entry>>>,
     waiting: BTreeMap<(WorkerId, TaskId), Waiting>,
     /// Clients that wait for results that are being made again.
     asked: BTreeMap<TaskId, Vec<u64>>,
     shared: SharedParts,
-    store: Store,
+    pub(crate) store: Store,
+    pub(crate) memory: Memory,
     /// Whether workers and clients are threads of one process, so that objects need no publishing.
     is_one_process: bool,
 }
@@ -169,16 +207,21 @@ impl NodeState {
         Self { is_one_process, ..Self::default() }
     }
 
-    /// Bytes in shared memory.
+    /// Bytes in shared memory and on disk.
     pub fn stored_nbytes(&self) -> u64 {
         self.store.nbytes()
+    }
+
+    /// Results are written to this file, and read from it as from an arena.
+    pub fn spill_file_added(&mut self, arena: u32) {
+        self.store.add_arena(arena, Reader::Disk);
     }
 
     /// Calls that will come share this part.
     pub fn share(&mut self, hash: ContentHash, body: &Value, outputs: &mut Vec<Output>) {
         let is_new = self.shared.add_user(hash, body);
         if let Value::Stored(stored) = body {
-            self.store.add(stored);
+            self.store.add(stored, None);
             if !is_new {
                 // The same is there already: one copy is enough.
                 Self::freed(self.store.doom(stored), outputs);
@@ -221,6 +264,12 @@ impl NodeState {
 
     /// Gives a worker a task as soon as its inputs can be sent along.
     pub fn run(&mut self, worker: WorkerId, order: Order, outputs: &mut Vec<Output>) {
+        if let Some(refusal) = self.refuses(&order.inputs) {
+            let (task, attempt) = (order.task, order.attempt);
+            let report = Report::Refused { worker, task, attempt, refusal };
+            outputs.push(Output::Report(report));
+            return;
+        }
         let mut missing = 0;
         let is_one_process = self.is_one_process;
         for place in 0..order.inputs.len() {
@@ -255,7 +304,7 @@ impl NodeState {
         }
     }
 
-    fn publish(entry: &mut Entry, task: TaskId, outputs: &mut Vec<Output>) {
+    pub(crate) fn publish(entry: &mut Entry, task: TaskId, outputs: &mut Vec<Output>) {
         let worker = entry.live_at.expect("a result is with the node or with a worker");
         if !entry.is_publishing {
             entry.is_publishing = true;
@@ -362,6 +411,7 @@ impl NodeState {
         let entry = self.entry(task, attempt).expect("it was there just now");
         if entry.value.is_none() && entry.live_at.is_none() {
             let entry = self.entries[task.index()].take().expect("it was there just now");
+            self.memory.result_gone(task);
             self.keep_clients(task, entry.clients);
         }
     }
@@ -372,13 +422,16 @@ impl NodeState {
         }
     }
 
-    fn freed(freed: impl IntoIterator<Item = Freed>, outputs: &mut Vec<Output>) {
+    pub(crate) fn freed(freed: impl IntoIterator<Item = Freed>, outputs: &mut Vec<Output>) {
         outputs.extend(freed.into_iter().map(|freed| match freed {
-            Freed::Piece { owner: Reader::Worker(worker), offset, len } => {
+            Freed::Piece { owner: Reader::Worker(worker), offset, len, .. } => {
                 Output::Send { worker, message: ToWorker::Free { offset, len } }
             }
-            Freed::Piece { owner: Reader::Client(client), offset, len } => {
+            Freed::Piece { owner: Reader::Client(client), offset, len, .. } => {
                 Output::FreeOfClient { client, offset, len }
+            }
+            Freed::Piece { owner: Reader::Disk, offset, len, arena } => {
+                Output::FreeOnDisk { arena, offset, len }
             }
             Freed::Arena(arena) => Output::CloseArena { arena },
         }));
@@ -386,18 +439,19 @@ impl NodeState {
 
     // ---- Messages of workers and clients ----
 
-    /// A worker says that a task returned. Tells whether the node itself keeps the result.
+    /// A worker says that a task returned so many bytes. Tells whether the node itself keeps the
+    /// result.
     pub fn returned(
         &mut self,
         worker: WorkerId,
-        task: TaskId,
-        attempt: Attempt,
+        (task, attempt): (TaskId, Attempt),
         value: Value,
+        nbytes: u64,
         outputs: &mut Vec<Output>,
     ) -> bool {
         let is_live = value == Value::Live;
         if let Value::Stored(stored) = &value {
-            self.store.add(stored);
+            self.store.add(stored, Some(task));
         }
         let entry = Entry {
             attempt,
@@ -408,6 +462,9 @@ impl NodeState {
             orders: Vec::new(),
         };
         self.put(task, entry, outputs);
+        if is_live {
+            self.memory.live_object_added(task, nbytes);
+        }
         !is_live
     }
 
@@ -417,6 +474,7 @@ impl NodeState {
         }
         let attempt = entry.attempt;
         if let Some(old) = self.entries[task.index()].replace(Box::new(entry)) {
+            self.memory.result_gone(task);
             self.keep_clients(task, old.clients);
             if let Some(Value::Stored(stored)) = old.value {
                 let freed = self.store.doom(&stored);
@@ -437,7 +495,7 @@ impl NodeState {
         outputs: &mut Vec<Output>,
     ) {
         if let Ok(Value::Stored(stored)) = &value {
-            self.store.add(stored);
+            self.store.add(stored, Some(task));
         }
         let Some(entry) = self.entry(task, attempt) else {
             if let Ok(Value::Stored(stored)) = &value {
@@ -447,6 +505,8 @@ impl NodeState {
             return;
         };
         entry.is_publishing = false;
+        self.memory.published(task, attempt, value.is_ok());
+        let entry = self.entry(task, attempt).expect("it was there just now");
         let clients = std::mem::take(&mut entry.clients);
         let orders = std::mem::take(&mut entry.orders);
         match value {
@@ -583,6 +643,7 @@ impl NodeState {
         for (task, clients) in given_up {
             self.keep_clients(task, clients);
         }
+        self.memory_of_worker_lost(worker);
         // Its own waiting tasks end with it, which the scheduler knows.
         self.waiting.retain(|&(at, _), _| at != worker);
         for ((reader, task), input) in stranded {
@@ -616,7 +677,7 @@ impl NodeState {
         })
     }
 
-    fn entry(&mut self, task: TaskId, attempt: Attempt) -> Option<&mut Entry> {
+    pub(crate) fn entry(&mut self, task: TaskId, attempt: Attempt) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(task.index())?.as_deref_mut()?;
         (entry.attempt == attempt).then_some(entry)
     }

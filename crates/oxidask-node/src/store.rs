@@ -1,8 +1,9 @@
-//! Objects in shared memory: who has views of them, and when their memory may be used again.
+//! Objects in shared memory and on disk: who has views of them, and when their place may be used
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oxidask_protocol::Stored;
+use oxidask_protocol::{Stored, TaskId};
 
 use crate::Reader;
 
@@ -11,11 +12,38 @@ pub(crate) type ObjectId = (u32, u64);
 
 #[derive(Debug)]
 struct Object {
+    /// Whose result it is, or was; none of what calls share.
+    task: Option<TaskId>,
     len: u64,
+    is_on_disk: bool,
     /// Views of it, by reader.
     pins: BTreeMap<Reader, u32>,
     /// Whether nobody will ask for it again: its memory goes with the last view.
     is_doomed: bool,
+}
+
+impl Object {
+    /// What it adds to all that is kept.
+    fn sizes(&self) -> Sizes {
+        let if_so = |holds: bool| if holds { self.len } else { 0 };
+        // What a client looks at is part of the user's process.
+        let client_has = self.pins.keys().any(|reader| matches!(reader, Reader::Client(_)));
+        let worker_has = self.pins.keys().any(|reader| matches!(reader, Reader::Worker(_)));
+        Sizes {
+            in_arenas: if_so(!self.is_on_disk),
+            on_disk: if_so(self.is_on_disk),
+            in_memory: if_so(if self.is_on_disk { worker_has } else { !client_has }),
+        }
+    }
+}
+
+/// Bytes of objects.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sizes {
+    in_arenas: u64,
+    on_disk: u64,
+    /// Of those what counts as memory of this host's workers.
+    in_memory: u64,
 }
 
 /// The arenas of a host and the objects in them.
@@ -26,14 +54,14 @@ pub(crate) struct Store {
     owners: BTreeMap<u32, Option<Reader>>,
     /// Which arenas a reader has been given.
     known: BTreeSet<(Reader, u32)>,
-    nbytes: u64,
+    sizes: Sizes,
 }
 
 /// Memory that may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freed {
     /// A piece, which its owner is to be told.
-    Piece { owner: Reader, offset: u64, len: u64 },
+    Piece { owner: Reader, arena: u32, offset: u64, len: u64 },
     /// All of an arena whose owner is gone.
     Arena(u32),
 }
@@ -51,34 +79,79 @@ impl Store {
 
     /// Bytes of all objects.
     pub(crate) fn nbytes(&self) -> u64 {
-        self.nbytes
+        self.sizes.in_arenas + self.sizes.on_disk
     }
 
-    pub(crate) fn add(&mut self, stored: &Stored) {
-        let object = Object { len: stored.len, pins: BTreeMap::new(), is_doomed: false };
+    /// Bytes of objects in shared memory.
+    pub(crate) fn nbytes_in_arenas(&self) -> u64 {
+        self.sizes.in_arenas
+    }
+
+    /// Bytes of objects that are in the memory of the workers of this host: of those on disk what
+    /// workers look at, and nothing that clients look at.
+    pub(crate) fn nbytes_in_memory(&self) -> u64 {
+        self.sizes.in_memory
+    }
+
+    /// Bytes of objects on disk.
+    pub(crate) fn spilled_nbytes(&self) -> u64 {
+        self.sizes.on_disk
+    }
+
+    /// Results in shared memory that nobody looks at, with their lengths.
+    pub(crate) fn spillable(&self) -> impl Iterator<Item = (TaskId, u64)> + '_ {
+        self.objects
+            .values()
+            .filter(|object| !object.is_on_disk && !object.is_doomed && object.pins.is_empty())
+            .filter_map(|object| Some((object.task?, object.len)))
+    }
+
+    pub(crate) fn add(&mut self, stored: &Stored, task: Option<TaskId>) {
+        let is_on_disk = self.owners.get(&stored.arena) == Some(&Some(Reader::Disk));
+        let (len, pins) = (stored.len, BTreeMap::new());
+        let object = Object { task, len, is_on_disk, pins, is_doomed: false };
+        self.count(object.sizes(), true);
         self.objects.insert((stored.arena, stored.offset), object);
-        self.nbytes += stored.len;
+    }
+
+    fn count(&mut self, sizes: Sizes, comes: bool) {
+        let change = |all: &mut u64, one: u64| if comes { *all += one } else { *all -= one };
+        change(&mut self.sizes.in_arenas, sizes.in_arenas);
+        change(&mut self.sizes.on_disk, sizes.on_disk);
+        change(&mut self.sizes.in_memory, sizes.in_memory);
+    }
+
+    /// Changes an object and what is counted.
+    fn change<R>(&mut self, id: ObjectId, change: impl FnOnce(&mut Object) -> R) -> Option<R> {
+        let object = self.objects.get_mut(&id)?;
+        let before = object.sizes();
+        let result = change(object);
+        let after = object.sizes();
+        self.count(before, false);
+        self.count(after, true);
+        Some(result)
     }
 
     /// A reader gets a view. Says whether it needs the arena's descriptor first.
     pub(crate) fn pin(&mut self, stored: &Stored, reader: Reader) -> bool {
-        let object = self
-            .objects
-            .get_mut(&(stored.arena, stored.offset))
-            .expect("an object is kept while results point to it");
-        *object.pins.entry(reader).or_default() += 1;
+        self.change((stored.arena, stored.offset), |object| {
+            *object.pins.entry(reader).or_default() += 1;
+        })
+        .expect("an object is kept while results point to it");
         self.known.insert((reader, stored.arena))
     }
 
     /// A view is gone.
     pub(crate) fn unpin(&mut self, id: ObjectId, reader: Reader) -> Option<Freed> {
         // A reader that was lost may have sent this before.
-        let object = self.objects.get_mut(&id)?;
-        let pins = object.pins.get_mut(&reader)?;
-        *pins -= 1;
-        if *pins == 0 {
-            object.pins.remove(&reader);
-        }
+        self.change(id, |object| {
+            let pins = object.pins.get_mut(&reader)?;
+            *pins -= 1;
+            if *pins == 0 {
+                object.pins.remove(&reader);
+            }
+            Some(())
+        })??;
         self.free_if_unused(id)
     }
 
@@ -94,11 +167,11 @@ impl Store {
         if !object.is_doomed || !object.pins.is_empty() {
             return None;
         }
-        let len = object.len;
+        let (len, sizes) = (object.len, object.sizes());
         self.objects.remove(&id);
-        self.nbytes -= len;
+        self.count(sizes, false);
         match self.owners.get(&id.0).copied().flatten() {
-            Some(owner) => Some(Freed::Piece { owner, offset: id.1, len }),
+            Some(owner) => Some(Freed::Piece { owner, arena: id.0, offset: id.1, len }),
             None => self.close_if_empty(id.0),
         }
     }
@@ -123,9 +196,7 @@ impl Store {
             .map(|(&id, _)| id)
             .collect();
         for id in pinned {
-            if let Some(object) = self.objects.get_mut(&id) {
-                object.pins.remove(&reader);
-            }
+            self.change(id, |object| object.pins.remove(&reader));
             freed.extend(self.free_if_unused(id));
         }
         self.known.retain(|&(known, _)| known != reader);

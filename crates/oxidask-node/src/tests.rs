@@ -1,9 +1,14 @@
 //! Orders and messages in, outputs out.
 
-use bytes::Bytes;
-use oxidask_protocol::{Attempt, Objects, Stored, TaskId, ToWorker, Value, WorkerId};
+use std::time::Duration;
 
-use crate::{NodeState, Order, Output, Reader, Report};
+use bytes::Bytes;
+
+use oxidask_protocol::{
+    Attempt, NextUse, Objects, SPILL_FILES, Stored, TaskId, ToWorker, Value, WorkerId,
+};
+
+use crate::{MemoryLimits, NodeState, Order, Output, Reader, Refusal, Report};
 
 const ALICE: WorkerId = WorkerId(1);
 const BOB: WorkerId = WorkerId(2);
@@ -59,6 +64,14 @@ fn in_words(output: &Output) -> String {
             format!("{task} misses {input}")
         }
         Output::Report(Report::Kept { task, .. }) => format!("kept {task}"),
+        Output::Report(Report::Pressure { pressure }) => format!("pressure {pressure:?}"),
+        Output::Report(Report::Refused { task, refusal, .. }) => {
+            let Refusal { needed, available, disk } = refusal;
+            let why = disk.as_deref().unwrap_or("too large");
+            format!("{task} refused: {needed} of {available}, {why}")
+        }
+        Output::Spill { task, .. } => format!("spill {task}"),
+        Output::FreeOnDisk { offset, .. } => format!("disk free {offset}"),
         Output::Deliver { client, task, value, .. } => {
             let value = value.as_ref().map_or_else(|_| "error".to_owned(), kind);
             format!("client {client} gets {task} {value}")
@@ -88,7 +101,18 @@ impl Scene {
     }
 
     fn returned(&mut self, worker: WorkerId, task: u32, value: Value) -> Vec<String> {
-        self.node.returned(worker, TaskId(task), FIRST, value, &mut self.outputs);
+        self.returned_large(worker, task, value, 100)
+    }
+
+    fn returned_large(
+        &mut self,
+        worker: WorkerId,
+        task: u32,
+        value: Value,
+        nbytes: u64,
+    ) -> Vec<String> {
+        let version = (TaskId(task), FIRST);
+        self.node.returned(worker, version, value, nbytes, &mut self.outputs);
         told(&mut self.outputs)
     }
 
@@ -200,7 +224,8 @@ fn a_client_that_asked_for_a_lost_result_gets_it_when_it_was_made_again() {
     scene.returned(ALICE, 0, Value::Live);
     assert_eq!(scene.fetch(0), ["w1 publish t0"]);
     assert_eq!(scene.lost(ALICE), ["close 1"]);
-    scene.node.returned(BOB, TaskId(0), Attempt(1), inline("1"), &mut scene.outputs);
+    let version = (TaskId(0), Attempt(1));
+    scene.node.returned(BOB, version, inline("1"), 1, &mut scene.outputs);
     assert_eq!(told(&mut scene.outputs), ["client 7 gets t0 inline"]);
 }
 
@@ -276,8 +301,237 @@ fn a_large_shared_part_is_there_once_until_no_call_and_no_worker_needs_it() {
 fn in_one_process_objects_are_never_published() {
     let mut node = NodeState::new(true);
     let mut outputs = Vec::new();
-    node.returned(ALICE, TaskId(0), FIRST, Value::Live, &mut outputs);
+    node.returned(ALICE, (TaskId(0), FIRST), Value::Live, 100, &mut outputs);
     node.run(BOB, order(1, &[0]), &mut outputs);
     node.fetch(CLIENT, TaskId(0), FIRST, &mut outputs);
     assert_eq!(told(&mut outputs), ["w2 run t1 live", "client 7 gets t0 live"]);
+}
+
+// ---- Memory ----
+
+const MIB: u64 = 1 << 20;
+const LIMITS: MemoryLimits =
+    MemoryLimits { budget: 100 * MIB, spill_at: 60 * MIB, roots_at: 75 * MIB, pause_at: 90 * MIB };
+
+/// A node whose results have 10 MiB each.
+struct Tight {
+    scene: Scene,
+    now: Duration,
+    /// When results are needed; never those that are not here.
+    uses: Vec<(u32, NextUse)>,
+}
+
+impl Tight {
+    fn new() -> Self {
+        let mut scene = Scene::new();
+        scene.node.set_memory_limits(LIMITS);
+        scene.node.spill_file_added(SPILL_FILES);
+        Self { scene, now: Duration::ZERO, uses: Vec::new() }
+    }
+
+    /// Results that are in shared memory, by number.
+    fn with_results(count: u32) -> Self {
+        let mut tight = Self::new();
+        for task in 0..count {
+            tight.scene.returned(ALICE, task, Self::large(ALICE.0, task));
+        }
+        tight
+    }
+
+    fn large(arena: u32, task: u32) -> Value {
+        Value::Stored(Self::stored(arena, task))
+    }
+
+    fn stored(arena: u32, task: u32) -> Stored {
+        let (offset, len) = (u64::from(task) * 10 * MIB, 10 * MIB);
+        Stored { arena, offset, len, buffers: vec![len], head: Bytes::new() }
+    }
+
+    fn relieve(&mut self) -> Vec<String> {
+        let uses = self.uses.clone();
+        let next_use = |task: TaskId| {
+            let found = uses.iter().find(|&&(one, _)| TaskId(one) == task);
+            found.map_or(NextUse::Never, |&(_, next)| next)
+        };
+        self.scene.node.relieve_memory(self.now, next_use, &mut self.scene.outputs);
+        told(&mut self.scene.outputs)
+    }
+
+    fn written(&mut self, task: u32) -> Vec<String> {
+        self.spilled(task, Ok(Self::stored(SPILL_FILES, task)))
+    }
+
+    fn spilled(&mut self, task: u32, written: Result<Stored, String>) -> Vec<String> {
+        let Scene { node, outputs } = &mut self.scene;
+        node.spilled(TaskId(task), FIRST, written, self.now, outputs);
+        told(outputs)
+    }
+}
+
+fn later(rank: u32) -> NextUse {
+    NextUse::Later { priority: 0, sequence: 0, rank }
+}
+
+#[test]
+fn results_that_are_needed_last_go_to_disk_first_and_no_more_than_necessary() {
+    let mut tight = Tight::with_results(8);
+    tight.uses = (0..7).map(|task| (task, later(task))).collect();
+    tight.uses.push((6, NextUse::Now));
+    tight.uses.retain(|&(task, next)| task != 6 || next == NextUse::Now);
+    assert_eq!(tight.relieve(), ["spill t7", "spill t5", "pressure NoRoots"]);
+    assert_eq!(tight.relieve(), Vec::<String>::new(), "enough is on its way");
+    assert_eq!(tight.written(7), [format!("w1 free {}", 70 * MIB)]);
+    assert_eq!(tight.relieve(), ["pressure None"]);
+    assert_eq!(tight.scene.node.memory_use().spilled, 10 * MIB);
+}
+
+#[test]
+fn without_limits_nothing_moves() {
+    let mut scene = Scene::new();
+    for task in 0..100 {
+        scene.returned(ALICE, task, Tight::large(ALICE.0, task));
+    }
+    assert!(!scene.node.is_memory_short());
+}
+
+#[test]
+fn what_is_on_disk_is_read_from_there_and_counts_as_memory_meanwhile() {
+    let mut tight = Tight::with_results(7);
+    assert_eq!(tight.relieve(), ["spill t6"]);
+    tight.written(6);
+    let used = tight.scene.node.memory_use().used;
+    let place = 60 * MIB;
+    assert_eq!(
+        tight.scene.run(BOB, 9, &[6]),
+        [format!("arena {SPILL_FILES} to Worker(w2)"), format!("w2 run t9 stored@{place}"),]
+    );
+    assert_eq!(tight.scene.node.memory_use().used, used + 10 * MIB);
+    assert_eq!(tight.scene.drop_kept(6), Vec::<String>::new(), "it is looked at");
+    assert_eq!(
+        tight.scene.unpinned(Reader::Worker(BOB), (SPILL_FILES, place)),
+        [format!("disk free {place}")]
+    );
+    assert_eq!(tight.scene.node.memory_use().used, used);
+}
+
+#[test]
+fn a_result_that_is_looked_at_stays_in_memory() {
+    let mut tight = Tight::with_results(7);
+    for task in 1..7 {
+        tight.scene.run(BOB, 10 + task, &[task]);
+    }
+    assert_eq!(tight.relieve(), ["spill t0"]);
+    tight.written(0);
+    assert_eq!(tight.relieve(), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_client_looks_at_is_memory_of_the_client() {
+    let mut tight = Tight::with_results(7);
+    for task in 0..3 {
+        tight.scene.fetch(task);
+    }
+    assert_eq!(tight.scene.node.memory_use().used, 40 * MIB);
+}
+
+#[test]
+fn a_result_that_is_dropped_while_it_is_written_leaves_memory_and_disk() {
+    let mut tight = Tight::with_results(7);
+    assert_eq!(tight.relieve(), ["spill t6"]);
+    assert_eq!(tight.scene.drop_kept(6), Vec::<String>::new(), "it is being read");
+    let place = 60 * MIB;
+    assert_eq!(tight.written(6), [format!("disk free {place}"), format!("w1 free {place}")]);
+    assert_eq!(tight.scene.node.memory_use().spilled, 0);
+}
+
+#[test]
+fn objects_of_workers_are_published_then_dropped_there_then_written() {
+    let mut tight = Tight::new();
+    tight.scene.returned_large(ALICE, 0, Value::Live, 20 * MIB);
+    tight.scene.node.memory_measured(80 * MIB, 0);
+    assert_eq!(tight.relieve(), ["w1 publish t0", "pressure NoRoots"]);
+    let published = tight.scene.published(0, Ok(Tight::large(ALICE.0, 0)));
+    assert_eq!(published, ["kept t0"]);
+    assert_eq!(tight.relieve(), ["w1 drop t0", "spill t0", "pressure None"]);
+    assert_eq!(tight.scene.node.memory_use().used, 70 * MIB);
+    assert_eq!(tight.written(0), ["w1 free 0"]);
+    assert_eq!(tight.scene.node.memory_use().used, 60 * MIB);
+}
+
+#[test]
+fn an_object_that_cannot_be_published_stays_and_is_not_asked_for_again() {
+    let mut tight = Tight::new();
+    tight.scene.returned_large(ALICE, 0, Value::Live, 20 * MIB);
+    tight.scene.node.memory_measured(80 * MIB, 0);
+    assert_eq!(tight.relieve(), ["w1 publish t0", "pressure NoRoots"]);
+    tight.scene.published(0, Err(Bytes::from_static(b"no pickle")));
+    assert_eq!(tight.relieve(), ["pressure RootsAlone"]);
+}
+
+#[test]
+fn what_a_lost_worker_was_to_publish_is_not_waited_for() {
+    let mut tight = Tight::new();
+    tight.scene.returned_large(ALICE, 0, Value::Live, 20 * MIB);
+    tight.scene.node.memory_measured(80 * MIB, 0);
+    tight.relieve();
+    tight.scene.lost(ALICE);
+    assert_eq!(tight.relieve(), ["pressure RootsAlone"]);
+}
+
+#[test]
+fn the_less_memory_there_is_the_less_is_started_and_at_last_one_task_at_a_time() {
+    let mut tight = Tight::new();
+    for (used, pressure) in [(76, "RootsAlone"), (91, "Alone"), (80, "RootsAlone"), (50, "None")] {
+        tight.scene.node.memory_measured(used * MIB, 0);
+        assert_eq!(tight.relieve(), [format!("pressure {pressure}")], "{used}");
+    }
+}
+
+#[test]
+fn idle_memory_of_arenas_counts() {
+    let mut tight = Tight::with_results(3);
+    tight.scene.node.memory_measured(5 * MIB, 50 * MIB);
+    assert_eq!(tight.scene.node.memory_use().used, 55 * MIB);
+}
+
+#[test]
+fn a_task_whose_inputs_never_fit_is_refused_with_both_numbers() {
+    let mut tight = Tight::with_results(11);
+    let inputs: Vec<u32> = (0..11).collect();
+    let (needed, available) = (110 * MIB, 100 * MIB);
+    assert_eq!(
+        tight.scene.run(BOB, 20, &inputs),
+        [format!("t20 refused: {needed} of {available}, too large")]
+    );
+    assert_eq!(tight.scene.run(BOB, 21, &inputs[..2]).len(), 2, "others start");
+}
+
+#[test]
+fn a_disk_that_stays_full_makes_tasks_fail_and_is_tried_again() {
+    let mut tight = Tight::with_results(10);
+    assert_eq!(tight.relieve().len(), 5);
+    let no_room = || Err("no room".to_owned());
+    for task in [9, 8, 7, 6] {
+        tight.spilled(task, no_room());
+    }
+    assert_eq!(tight.relieve(), Vec::<String>::new(), "paused: there may be room soon");
+    tight.now += Duration::from_secs(1);
+    assert_eq!(tight.relieve(), ["spill t9", "spill t8", "spill t7", "spill t6"]);
+    for task in [9, 8, 7, 6] {
+        tight.spilled(task, no_room());
+    }
+    tight.now += Duration::from_secs(1);
+    tight.relieve();
+    for task in [9, 8, 7, 6] {
+        tight.spilled(task, no_room());
+    }
+    assert_eq!(tight.relieve(), ["pressure Alone"]);
+    let (needed, available) = (100 * MIB, 100 * MIB);
+    let root = tight.scene.run(BOB, 20, &[]);
+    assert_eq!(root, [format!("t20 refused: {needed} of {available}, no room")]);
+    assert_eq!(tight.scene.run(BOB, 21, &[0]).len(), 2, "it may free what it reads");
+    tight.now += Duration::from_secs(1);
+    assert_eq!(tight.relieve()[0], "spill t9");
+    tight.written(9);
+    assert_eq!(tight.scene.run(BOB, 22, &[]).len(), 1, "the disk works again");
 }

@@ -6,14 +6,16 @@
 
 pub mod frame;
 mod ids;
+mod memory;
 mod message;
 mod record;
 mod state;
 
 pub use ids::{Attempt, GroupId, HostId, NameId, ResourceId, TaskId, WorkerId};
+pub use memory::{NextUse, Pressure};
 pub use message::{
-    Asked, ClientTask, ContentHash, Ending, FromClient, FromWorker, Graph, Input, Objects, Problem,
-    Question, Run, Source, Stored, ToClient, ToWorker, Value,
+    Asked, CLIENT_ARENAS, ClientTask, ContentHash, Ending, FromClient, FromWorker, Graph, Input,
+    Objects, Problem, Question, Run, SPILL_FILES, Source, Stored, ToClient, ToWorker, Value,
 };
 pub use record::{Cause, Record, RecordBody, SpanKind};
 pub use state::TaskState;

@@ -44,6 +44,18 @@ pub struct Stored {
     pub head: Bytes,
 }
 
+/// Numbers of arenas that are files of results on disk begin here; below are those of workers.
+pub const SPILL_FILES: u32 = 1 << 30;
+/// Numbers of clients' arenas begin here.
+pub const CLIENT_ARENAS: u32 = 1 << 31;
+
+impl Stored {
+    /// Whether it is on disk.
+    pub fn is_on_disk(&self) -> bool {
+        (SPILL_FILES..CLIENT_ARENAS).contains(&self.arena)
+    }
+}
+
 /// A result, or where it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Value {
@@ -135,6 +147,11 @@ pub enum ToWorker {
         offset: u64,
         /// Its length.
         len: u64,
+    },
+    /// Memory is limited: keep at most so much of the arena for reuse.
+    KeepIdle {
+        /// Bytes.
+        nbytes: u64,
     },
     /// The descriptor of an arena comes with this message.
     Arena {
@@ -461,6 +478,17 @@ pub enum Problem {
     Lost {
         /// Key of the task.
         key: String,
+    },
+    /// There is not enough memory to start it.
+    NoMemory {
+        /// Key of the task.
+        key: String,
+        /// Bytes that are needed.
+        needed: u64,
+        /// Bytes that there are.
+        available: u64,
+        /// Why results cannot be moved to disk, if that is the reason.
+        disk: Option<String>,
     },
     /// It needs a task that is gone, which a client must not ask for.
     Unknown {

@@ -67,7 +67,7 @@ mod _core {
     #[pymodule_export]
     use super::distributed::page::Page;
     #[pymodule_export]
-    use super::distributed::process::{ProcessCluster, worker_process};
+    use super::distributed::process::{ProcessCluster, is_in_memory, memory_size, worker_process};
     #[pymodule_export]
     use super::distributed::session::{Session, Watcher, futures_in_graph};
     #[pymodule_export]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -81,6 +82,42 @@ impl Drop for ResourceSampler {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Bytes of memory that this process may use: the machine's, or less if its control groups say so.
+pub fn memory_size() -> u64 {
+    let machine = fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+            line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
+        })
+        .map_or(u64::MAX, |kibibytes| kibibytes * 1024);
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    machine.min(group_limit(Path::new("/sys/fs/cgroup"), &groups))
+}
+
+/// The smallest limit of the control groups that a file like `/proc/self/cgroup` names, and of
+/// those around them. Version 1 has a hierarchy for memory, version 2 one for all.
+fn group_limit(root: &Path, groups: &str) -> u64 {
+    let mut limit = u64::MAX;
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+        let (folder, file) = match controllers {
+            "" => (root.to_path_buf(), "memory.max"),
+            _ if controllers.split(',').any(|one| one == "memory") => {
+                (root.join("memory"), "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        // A container may see its own group as the root, under a path that is not there.
+        for group in Path::new(path.trim_start_matches('/')).ancestors() {
+            let text = fs::read_to_string(folder.join(group).join(file)).unwrap_or_default();
+            limit = limit.min(text.trim().parse().unwrap_or(u64::MAX));
+        }
+    }
+    limit
 }
 
 fn look_until_stopped(shared: &Shared, mut meter: Meter, every: Duration) {
@@ -181,6 +218,34 @@ fn resident_bytes_of(process: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_smallest_limit_of_a_group_and_those_around_it_counts() {
+        let root = std::env::temp_dir().join(format!("oxidask-groups-{}", std::process::id()));
+        for (file, text) in [
+            ("memory.max", "max\n"),
+            ("job/memory.max", "2000\n"),
+            ("job/step/memory.max", "max\n"),
+            ("memory/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("memory/box/memory.limit_in_bytes", "3000\n"),
+        ] {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().expect("it is in a folder")).expect("can be made");
+            fs::write(path, text).expect("can be written");
+        }
+        let limit = |groups: &str| group_limit(&root, groups);
+        assert_eq!(limit("0::/job/step\n"), 2000);
+        assert_eq!(limit("5:cpu,memory:/box\n0::/\n"), 3000);
+        assert_eq!(limit("5:memory:/not/seen/here\n"), 9_223_372_036_854_771_712);
+        assert_eq!(limit("5:cpu:/job\n0::/\n"), u64::MAX);
+        fs::remove_dir_all(&root).expect("it is there");
+    }
+
+    #[test]
+    fn the_machine_has_memory() {
+        let size = memory_size();
+        assert!((1 << 24..u64::MAX).contains(&size), "{size}");
+    }
 
     #[test]
     fn the_name_of_a_process_does_not_disturb_its_times() {

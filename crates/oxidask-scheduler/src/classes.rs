@@ -119,14 +119,22 @@ impl Classes {
     }
 
     /// The most urgent task that waits and that this worker may run now.
-    pub(crate) fn first_for(&self, worker: WorkerId, entry: &Worker) -> Option<(Urgency, ClassId)> {
+    pub(crate) fn first_for(
+        &self,
+        worker: WorkerId,
+        entry: &Worker,
+        may_start: impl Fn(TaskId) -> bool,
+    ) -> Option<(Urgency, ClassId)> {
         self.waiting
             .iter()
             .map(|&id| (id, self.get(id)))
             .filter(|(_, class)| {
                 class.candidates.contains(&worker) && entry.has_now(&class.restriction.resources)
             })
-            .filter_map(|(id, class)| class.queue.first().map(|&(urgency, _)| (urgency, id)))
+            .filter_map(|(id, class)| {
+                let &(urgency, task) = class.queue.first()?;
+                may_start(task).then_some((urgency, id))
+            })
             .min()
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use oxidask_graph::Edges;
-use oxidask_protocol::{Attempt, GroupId, HostId, NameId, ResourceId, TaskId, WorkerId};
+use oxidask_protocol::{Attempt, GroupId, HostId, NameId, Pressure, ResourceId, TaskId, WorkerId};
 
 /// Something that happened. A shell makes these from threads, sockets and timers.
 #[derive(Clone, Debug)]
@@ -131,6 +131,11 @@ pub enum Event {
     GroupsReleased {
         /// The groups.
         groups: Vec<GroupId>,
+    },
+    /// Memory is short, or not any more.
+    PressureChanged {
+        /// How much may be started.
+        pressure: Pressure,
     },
     /// Time went by; deadlines are looked at.
     TimePassed,

@@ -55,11 +55,13 @@ pub enum Bug {
     SuspectsRunBesideOthers,
     /// What a task asks of its worker is forgotten when its worker is lost.
     RestrictionsEndWithTheWorker,
+    /// Tasks start however short memory is.
+    PressureIsIgnored,
 }
 
 impl Bug {
     /// Every one.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::LostWorkerKeepsItsTasks,
         Self::LostWorkerKeepsItsReplicas,
         Self::LostInputIsNotAwaited,
@@ -85,6 +87,7 @@ impl Bug {
         Self::ResourcesAreNotCounted,
         Self::SuspectsRunBesideOthers,
         Self::RestrictionsEndWithTheWorker,
+        Self::PressureIsIgnored,
     ];
 }
 

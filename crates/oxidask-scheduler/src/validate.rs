@@ -232,10 +232,15 @@ impl SchedulerState {
             ensure(entry.occupied <= entry.window || entry.has_lent, || {
                 format!("{worker} was given too much")
             })?;
-            ensure(!entry.has_free_thread() || entry.queue.is_empty(), || {
+            let mut queue = entry.queue.iter();
+            let may_all_wait = queue.all(|&(_, task)| !self.may_start(task));
+            ensure(!entry.has_free_thread() || may_all_wait, || {
                 format!("{worker} has a free thread and a queue")
             })?;
-            ensure(!entry.has_free_thread() || self.common_queue.is_empty(), || {
+            let common = self.first_in_common_queue();
+            let may_wait =
+                common.is_none_or(|first| !self.may_start(self.task_in_common_queue(first)));
+            ensure(!entry.has_free_thread() || may_wait, || {
                 format!("{worker} has a free thread while tasks wait for any")
             })?;
             let work_ns: u64 = entry.given.values().map(|&one| u64::from(one)).sum();

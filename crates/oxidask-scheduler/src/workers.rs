@@ -82,6 +82,11 @@ impl Worker {
         self.prefetches
     }
 
+    /// Whether no task runs here but those that wait for others.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.occupied <= self.lent
+    }
+
     pub(crate) fn has_free_thread(&self) -> bool {
         self.occupied < self.threads && self.is_open()
     }

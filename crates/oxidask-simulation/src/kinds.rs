@@ -4,7 +4,7 @@ use oxidask_protocol::{TaskId, WorkerId};
 use oxidask_scheduler::{Action, Event};
 
 /// Every kind of event that the scheduler knows.
-pub const EVENT_KINDS: [&str; 16] = [
+pub const EVENT_KINDS: [&str; 17] = [
     "WorkerJoined",
     "WorkerLost",
     "GraphSubmitted",
@@ -21,6 +21,7 @@ pub const EVENT_KINDS: [&str; 16] = [
     "TimePassed",
     "SlotsLent",
     "TaskWanted",
+    "PressureChanged",
 ];
 
 /// Every kind of action that the scheduler knows.
@@ -53,6 +54,7 @@ pub(crate) fn of_event(event: &Event) -> (usize, u64) {
         Event::TimePassed => (13, 0),
         Event::SlotsLent { worker, lent } => (14, ids(*worker, TaskId(0), *lent)),
         Event::TaskWanted { task } => (15, u64::from(task.0)),
+        Event::PressureChanged { pressure } => (16, *pressure as u64),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use oxidask_protocol::{Attempt, TaskId, TaskState, WorkerId};
+use oxidask_protocol::{Attempt, Pressure, TaskId, TaskState, WorkerId};
 use oxidask_scheduler::{
     Action, Event, Failure, Offer, Outcome, Restriction, SchedulerState, Settings, Submission,
 };
@@ -107,6 +107,7 @@ pub(crate) struct Oracle {
     erred_before: Vec<TaskId>,
     /// Serial numbers of tasks that ask for something of their worker.
     restricted: Vec<usize>,
+    pressure: Pressure,
 }
 
 impl Oracle {
@@ -122,6 +123,7 @@ impl Oracle {
             called: Vec::new(),
             erred_before: Vec::new(),
             restricted: Vec::new(),
+            pressure: Pressure::None,
         }
     }
 
@@ -292,6 +294,10 @@ impl Oracle {
             | Event::GroupsReleased { .. }
             | Event::ReplicaAdded { .. }
             | Event::TimePassed => Ok(()),
+            Event::PressureChanged { pressure } => {
+                self.pressure = *pressure;
+                Ok(())
+            }
         }
     }
 
@@ -394,6 +400,21 @@ impl Oracle {
     ) -> Checked {
         let model = &self.models[self.serials[task.index()]];
         ensure(!model.is_forgotten, || format!("{task} is to run, but was forgotten"))?;
+        let is_root = model.inputs.is_empty();
+        // Those that have lent their slots wait for others.
+        let running = |known: &KnownWorker| known.given.len().saturating_sub(known.lent as usize);
+        let runs: usize = self.workers.values().map(running).sum();
+        let pressure = self.pressure;
+        let may_start = match pressure {
+            Pressure::None => true,
+            Pressure::NoRoots => !is_root,
+            Pressure::RootsAlone => !is_root || runs == 0,
+            Pressure::Paused => false,
+            Pressure::Alone => runs == 0,
+        };
+        ensure(may_start, || {
+            format!("{task} starts beside {runs} others under the pressure {pressure:?}")
+        })?;
         let Some(known) = self.workers.get_mut(&worker) else {
             return Err(format!("{task} is to run on {worker}, which is gone").into());
         };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use oxidask_protocol::Pressure;
 use oxidask_scheduler::{Offer, Settings};
 
 use crate::graph::{Graph, GraphStyle, offer};
@@ -46,6 +47,10 @@ pub(crate) enum Step {
     },
     /// A client wants some task that is known.
     Want,
+    /// Memory gets short, or free.
+    Press {
+        pressure: Pressure,
+    },
     Tick,
 }
 
@@ -174,6 +179,16 @@ impl Scenario {
         }
         for _ in 0..[0, 0, 1, 3][random.index(4)] {
             self.steps.push((time(random), Step::Want));
+        }
+        for _ in 0..[0, 0, 2, 6][random.index(4)] {
+            let pressure = [
+                Pressure::None,
+                Pressure::NoRoots,
+                Pressure::RootsAlone,
+                Pressure::Paused,
+                Pressure::Alone,
+            ][random.index(5)];
+            self.steps.push((time(random), Step::Press { pressure }));
         }
         for _ in 0..random.between(0, 3) {
             self.steps.push((time(random), Step::Tick));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use oxidask_protocol::{GroupId, HostId, TaskId, TaskState, WorkerId};
+use oxidask_protocol::{GroupId, HostId, Pressure, TaskId, TaskState, WorkerId};
 use oxidask_scheduler::{Action, Bug, Event, Outbox, SchedulerState};
 
 use crate::cluster::{Calendar, Happening, Link};
@@ -128,6 +128,7 @@ struct Simulation<'story> {
     /// The group of all that comes bit by bit, once there is one.
     shared_group: Option<GroupId>,
     jumped_us: u64,
+    pressure: Pressure,
     summary: Summary,
     story: &'story mut Option<Vec<String>>,
 }
@@ -155,6 +156,7 @@ impl<'story> Simulation<'story> {
             scenario,
             random,
             submitted: Vec::new(),
+            pressure: Pressure::None,
             holders: BTreeMap::new(),
             shared_group: None,
             jumped_us: 0,
@@ -181,6 +183,12 @@ impl<'story> Simulation<'story> {
         let mut happened = 0;
         while let Some(happening) = self.calendar.next() {
             self.happen(happening)?;
+            // What a node has promised comes true: memory gets free.
+            if self.calendar.is_at_rest()
+                && matches!(self.pressure, Pressure::NoRoots | Pressure::Paused)
+            {
+                self.press(Pressure::RootsAlone)?;
+            }
             if self.calendar.is_at_rest() {
                 self.tell(|| "all is at rest".into());
                 self.oracle.check_rest(&self.scheduler, &self.workers)?;
@@ -297,6 +305,7 @@ impl<'story> Simulation<'story> {
                 Some(&task) => self.deliver(Event::TaskWanted { task }),
                 None => Ok(()),
             },
+            Step::Press { pressure } => self.press(pressure),
             Step::Tick => self.deliver(Event::TimePassed),
         }
     }
@@ -316,6 +325,11 @@ impl<'story> Simulation<'story> {
         let mut effects = Vec::new();
         self.workers[number].go_on(&mut effects);
         self.carry_out(worker, effects)
+    }
+
+    fn press(&mut self, pressure: Pressure) -> Checked {
+        self.pressure = pressure;
+        self.deliver(Event::PressureChanged { pressure })
     }
 
     fn kill(&mut self, crashed: bool, notice_us: u64, messages_survive: bool) {

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use crate::allocator::Allocator;
@@ -37,7 +38,7 @@ impl Default for ArenaSettings {
 pub struct Arena {
     file: OwnedFd,
     allocator: Mutex<Allocator>,
-    idle_limit: u64,
+    idle_limit: AtomicU64,
     /// The process that made it. A fork of that has a copy of the allocator but the same memory.
     owner: u32,
 }
@@ -52,7 +53,8 @@ impl Arena {
         let allocator = Allocator::new(capacity, page_size);
         let file = os::memory_file(name, allocator.capacity())
             .map_err(StoreError::system("make shared memory"))?;
-        let (allocator, idle_limit) = (Mutex::new(allocator), settings.idle_limit);
+        let idle_limit = AtomicU64::new(settings.idle_limit);
+        let allocator = Mutex::new(allocator);
         Ok(Self { file, allocator, idle_limit, owner: process::id() })
     }
 
@@ -93,7 +95,7 @@ impl Arena {
         }
         let mut allocator = self.lock();
         allocator.free(extent.offset, extent.length);
-        let pages = allocator.cool(self.idle_limit);
+        let pages = allocator.cool(self.idle_limit.load(Ordering::Relaxed));
         drop(allocator);
         self.give_back(pages)
     }
@@ -110,10 +112,20 @@ impl Arena {
 
     /// Gives memory that is kept for reuse back to the system.
     pub fn trim(&self) -> Result<(), StoreError> {
+        self.cool(0)
+    }
+
+    /// From now on at most so many bytes are kept for reuse.
+    pub fn keep_idle(&self, nbytes: u64) -> Result<(), StoreError> {
+        self.idle_limit.store(nbytes, Ordering::Relaxed);
+        self.cool(nbytes)
+    }
+
+    fn cool(&self, limit: u64) -> Result<(), StoreError> {
         if !self.is_ours() {
             return Ok(());
         }
-        let pages = self.lock().cool(0);
+        let pages = self.lock().cool(limit);
         self.give_back(pages)
     }
 

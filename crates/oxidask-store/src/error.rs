@@ -80,6 +80,37 @@ pub enum StoreError {
         /// The path of the socket.
         path: PathBuf,
     },
+    /// No room on disk.
+    #[error(
+        "{} has no room for {needed} bytes of results ({source}); free disk space, choose another \
+         folder with local_directory=, or raise the memory limit", .folder.display()
+    )]
+    DiskFull {
+        /// Bytes of the object.
+        needed: u64,
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Results cannot be written to disk.
+    #[error("cannot {action} in {}: {source}; choose another folder with local_directory=", .folder.display())]
+    Disk {
+        /// What was tried.
+        action: &'static str,
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What was read from disk is not what was written.
+    #[error(
+        "the {nbytes} bytes on disk were changed since they were written there: the disk may be damaged"
+    )]
+    Damaged {
+        /// Bytes of the object.
+        nbytes: u64,
+    },
     /// A call of the operating system failed.
     #[error("cannot {action}: {source}")]
     System {

@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
@@ -18,6 +19,20 @@ pub(crate) fn memory_file(name: &str, capacity: u64) -> io::Result<OwnedFd> {
     rustix::fs::ftruncate(&file, capacity)?;
     // A file that cannot shrink cannot send SIGBUS to those who map it.
     rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(file)
+}
+
+/// A file on disk without a name, for reading and writing.
+pub(crate) fn nameless_file(folder: &Path) -> io::Result<OwnedFd> {
+    let (flags, mode) = (OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
+    match rustix::fs::open(folder, flags | OFlags::TMPFILE, mode) {
+        // Some file systems have names only.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => {}
+        file => return Ok(file?),
+    }
+    let path = folder.join(format!("oxidask-spill-{}", std::process::id()));
+    let file = rustix::fs::open(&path, flags | OFlags::CREATE | OFlags::EXCL, mode)?;
+    rustix::fs::unlink(&path)?;
     Ok(file)
 }
 

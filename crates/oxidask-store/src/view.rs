@@ -111,6 +111,11 @@ pub fn copy_out(file: BorrowedFd<'_>, extent: Extent) -> Result<Vec<u8>, StoreEr
     Ok(bytes)
 }
 
+/// Bytes of an arena for which the system keeps memory.
+pub fn resident_nbytes(file: BorrowedFd<'_>) -> u64 {
+    rustix::fs::fstat(file).map_or(0, |status| status.st_blocks as u64 * 512)
+}
+
 /// Beyond the end of the arena a mapping would be there but could not be read.
 fn check_inside(file: BorrowedFd<'_>, extent: Extent) -> Result<(), StoreError> {
     let status = rustix::fs::fstat(file).map_err(StoreError::system("look at shared memory"))?;

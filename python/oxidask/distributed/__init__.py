@@ -21,6 +21,7 @@ from oxidask.distributed._problems import (
     CancelledError,
     ClusterClosedError,
     KilledWorker,
+    NotEnoughMemoryError,
     NoValidWorkerError,
 )
 from oxidask.distributed.client import (
@@ -43,6 +44,7 @@ __all__ = [
     "KilledWorker",
     "LocalCluster",
     "NoValidWorkerError",
+    "NotEnoughMemoryError",
     "as_completed",
     "default_client",
     "fire_and_forget",

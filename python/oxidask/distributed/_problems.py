@@ -42,6 +42,38 @@ class NoValidWorkerError(OxidaskError):
     """No worker could run a task within the time allowed."""
 
 
+class NotEnoughMemoryError(OxidaskError, MemoryError):
+    """A task was not started, because there is no memory for it.
+
+    Attributes
+    ----------
+    task : str
+        Key of the task.
+    needed, available : int
+        Bytes.
+    """
+
+    def __init__(self, task: str, needed: int, available: int, disk: str | None = None) -> None:
+        super().__init__(task, needed, available, disk)
+        self.task = task
+        self.needed = needed
+        self.available = available
+        self.disk = disk
+
+    def __str__(self) -> str:
+        if self.disk is None:
+            return (
+                f"task {self.task!r} was not started: its inputs have {self.needed} bytes, and the "
+                f"workers of this machine may have {self.available} bytes together; use smaller "
+                "chunks, or raise memory_limit="
+            )
+        return (
+            f"task {self.task!r} was not started: the results and workers of this machine have "
+            f"{self.needed} bytes, may have {self.available} together (memory_limit=), and results "
+            f"cannot be moved to disk: {self.disk}"
+        )
+
+
 class ClusterClosedError(CancelledError):
     """The cluster ended, or the client was closed, before the task did."""
 
@@ -86,6 +118,11 @@ def no_worker(key: str, reason: str) -> BaseException:
         f"'distributed.scheduler.no-workers-timeout' gives: {reason}; ask for what there is, or "
         "start workers that have it"
     )
+
+
+def no_memory(key: str, needed: int, available: int, disk: str | None) -> BaseException:
+    """Return the error for a task that there is no memory for."""
+    return NotEnoughMemoryError(key, needed, available, disk)
 
 
 def lost(key: str) -> BaseException:

@@ -547,8 +547,10 @@ class Client:
         -------
         dict
             ``type``, ``id``, ``address``, and ``workers``: a dictionary by worker's name with
-            ``nthreads``, ``pid``, ``name``, ``finished``, ``resources``; ``tasks``: how many are
-            in which state.
+            ``nthreads``, ``pid``, ``name``, ``finished``, ``resources``, ``status`` ("running", or "paused" when
+            memory is short) and ``metrics``, of which ``memory`` has the bytes that only the
+            worker's process has, and ``spilled_bytes`` those of its host on disk;
+            ``tasks``: how many are in which state.
         """
         told = json.loads(self._open_session.ask("workers"))
         workers = {
@@ -560,6 +562,12 @@ class Client:
                 "nthreads": one["threads"],
                 "finished": one["finished"],
                 "resources": one["resources"],
+                "status": told["pressure"],
+                "metrics": {
+                    "memory": one["memory"],
+                    "spilled_bytes": {"memory": 0, "disk": told["spilled_nbytes"]},
+                    "host_memory": told["memory_nbytes"],
+                },
             }
             for one in told["workers"][: None if n_workers < 0 else n_workers]
         }

@@ -67,6 +67,9 @@ pub(crate) trait Home: Send + Sync + 'static {
 
     /// A piece of the arena is free.
     fn free(&self, _offset: u64, _len: u64) {}
+
+    /// At most so much of the arena is to be kept for reuse.
+    fn keep_idle(&self, _nbytes: u64) {}
 }
 
 struct Running {
@@ -490,6 +493,7 @@ impl Executor {
             }
             Chore::Call { .. } => unreachable!("calls have threads of their own"),
             Chore::Free { offset, len } => self.home.free(offset, len),
+            Chore::KeepIdle { nbytes } => self.home.keep_idle(nbytes),
         }
     }
 

@@ -129,7 +129,7 @@ impl ThreadCluster {
     #[new]
     fn new(id: u128, limits: Limits, resources: Vec<(String, u64)>) -> Self {
         let scheduler = scheduler_settings(limits);
-        let settings = Settings { scheduler, is_one_process: true, id, resources };
+        let settings = Settings { scheduler, is_one_process: true, id, resources, memory: None };
         Self { cluster: Arc::new(Cluster::new(settings)), objects: Arc::default() }
     }
 

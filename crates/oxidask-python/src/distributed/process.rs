@@ -15,7 +15,8 @@ use oxidask_runtime::node::zygote::{
     ExitCause, WorkerNumber, WorkerOptions, Zygote, ZygoteEvent, ZygoteOptions,
 };
 use oxidask_runtime::node::{
-    Host, HostSettings, Launch, Launcher, Listeners, RemoteMouth, WorkerProcess,
+    Host, HostSettings, Launch, Launcher, Listeners, MemoryLimits, MemorySettings, RemoteMouth,
+    WorkerProcess,
 };
 use oxidask_store::socket_folder::{Listener, SocketFolder};
 use oxidask_store::{Arena, Extent, Slots};
@@ -52,7 +53,10 @@ impl ProcessCluster {
         blas_threads: u32,
         interpreter: &Bound<'_, PyAny>,
         hash_seed: u32,
+        memory: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let memory_limits = memory.map(memory_limits).transpose()?;
+        let memory = memory.map(memory_settings).transpose()?;
         let options = zygote_options(interpreter, hash_seed)?;
         py.detach(|| {
             let sockets = SocketFolder::open(&folder).map_err(store_error)?;
@@ -63,6 +67,7 @@ impl ProcessCluster {
                 is_one_process: false,
                 id,
                 resources,
+                memory: memory_limits,
             }));
             let forks = Arc::new(Forks {
                 options,
@@ -70,7 +75,7 @@ impl ProcessCluster {
                 host: OnceLock::new(),
                 state: Mutex::default(),
             });
-            let settings = HostSettings { workers, threads, folder };
+            let settings = HostSettings { workers, threads, folder, memory };
             let listeners = Listeners {
                 workers: for_workers.socket().try_clone()?,
                 clients: for_clients.socket().try_clone()?,
@@ -120,6 +125,35 @@ impl ProcessCluster {
             self.sockets.lock().expect("nothing panics while the lock is held").clear();
         });
     }
+}
+
+fn memory_limits(memory: &Bound<'_, PyAny>) -> PyResult<MemoryLimits> {
+    let nbytes = |name: &str| -> PyResult<u64> { memory.getattr(name)?.extract() };
+    Ok(MemoryLimits {
+        budget: nbytes("budget")?,
+        spill_at: nbytes("spill_at")?,
+        roots_at: nbytes("roots_at")?,
+        pause_at: nbytes("pause_at")?,
+    })
+}
+
+fn memory_settings(memory: &Bound<'_, PyAny>) -> PyResult<MemorySettings> {
+    Ok(MemorySettings {
+        worker_limit: memory.getattr("worker_limit")?.extract()?,
+        spill_folder: memory.getattr("folder")?.extract()?,
+    })
+}
+
+/// Bytes of memory that this process may use.
+#[pyfunction]
+pub(crate) fn memory_size() -> u64 {
+    oxidask_runtime::resources::memory_size()
+}
+
+/// Whether files in a folder are in memory.
+#[pyfunction]
+pub(crate) fn is_in_memory(folder: PathBuf) -> bool {
+    oxidask_store::is_in_memory(&folder)
 }
 
 /// Modules that each worker needs: imported once, before workers are forked.
@@ -300,6 +334,10 @@ impl Home for OwnProcess {
     fn free(&self, offset: u64, length: u64) {
         // Memory that could not be given back to the system is used again all the same.
         drop(self.arena.free(Extent { offset, length }));
+    }
+
+    fn keep_idle(&self, nbytes: u64) {
+        drop(self.arena.keep_idle(nbytes));
     }
 }
 

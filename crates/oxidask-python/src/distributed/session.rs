@@ -225,6 +225,9 @@ impl Shared {
             Problem::NoWorker { key, reason } => {
                 module.getattr("no_worker")?.call1((key, reason))?
             }
+            Problem::NoMemory { key, needed, available, disk } => {
+                module.getattr("no_memory")?.call1((key, needed, available, disk))?
+            }
             Problem::Lost { key } => module.getattr("lost")?.call1((key,))?,
             Problem::Unknown { task } => module.getattr("unknown")?.call1((task,))?,
         };

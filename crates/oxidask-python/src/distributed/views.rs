@@ -1,7 +1,7 @@
 //! Values in shared memory: how they are written, and how they are seen.
 #![expect(unsafe_code, reason = "memory is lent to Python, and Python's to the store")]
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::raw::c_int;
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use bytes::Bytes;
 use oxidask_protocol::{ContentHash, Stored, Value};
 use oxidask_runtime::arenas::Arenas;
 use oxidask_runtime::client::Client;
-use oxidask_store::{Arena, Extent, StoreError, View, copy_out, part_offsets};
+use oxidask_store::{Arena, Extent, StoreError, View, check_spilled, copy_out, part_offsets};
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PySlice};
@@ -94,12 +94,14 @@ pub(crate) fn view<'py>(
     let mut buffers: Vec<Bound<'py, PyAny>> = Vec::with_capacity(stored.buffers.len());
     if stored.len < WORTH_A_MAPPING {
         let bytes = copy_out(file.as_fd(), extent).map_err(store_error)?;
+        check(file.as_fd(), stored, &bytes)?;
         buffers.extend(
             places.map(|(start, len)| PyByteArray::new(py, &bytes[start..start + len]).into_any()),
         );
     } else {
         // SAFETY: the arena's writer frees the extent only after the pin was let go of.
         let view = unsafe { View::map(file.as_fd(), extent) }.map_err(store_error)?;
+        py.detach(|| check(file.as_fd(), stored, view.bytes()))?;
         let memory = Bound::new(py, SharedMemory { view, _pin: Arc::clone(pin) })?;
         let whole = PyMemoryView::from(memory.as_any())?;
         for (start, len) in places {
@@ -113,6 +115,15 @@ pub(crate) fn view<'py>(
         PyBytes::new(py, &stored.head).into_any()
     };
     serialize::load_apart(py, &head, buffers)
+}
+
+/// What comes from disk is compared with its checksum.
+fn check(file: BorrowedFd<'_>, stored: &Stored, bytes: &[u8]) -> PyResult<()> {
+    if !stored.is_on_disk() {
+        return Ok(());
+    }
+    let extent = Extent { offset: stored.offset, length: stored.len };
+    check_spilled(file, extent, bytes).map_err(|error| PyOSError::new_err(error.to_string()))
 }
 
 /// Writes a value into an arena; a small one becomes part of messages.

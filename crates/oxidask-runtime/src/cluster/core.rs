@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use oxidask_node::{NodeState, Order, Output, Reader, Report};
+use oxidask_node::{MemoryLimits, NodeState, Order, Output, Reader, Refusal, Report};
 use oxidask_protocol::{
     Attempt, ClientTask, Ending, FromClient, FromWorker, Graph, GroupId, HostId, Objects, Problem,
     Source, Stored, TaskId, TaskState, ToClient, ToWorker, Value, WorkerId,
@@ -17,13 +17,16 @@ use super::asked::Offers;
 use super::submissions::{Submissions, Submitted, edges_of};
 use crate::arenas::Arenas;
 
-use super::{ClientLine, Dirty, Settings, WorkerLine};
+use super::{ClientLine, Dirty, Disk, Settings, WorkerLine};
 
 /// The holder of what the node itself keeps.
 const STORE: WorkerId = WorkerId(0);
 const HERE: HostId = HostId(0);
 /// Tasks given to a worker at most, beyond its threads.
 const WINDOW: u32 = 512;
+/// What part of the budget a worker's arena keeps for reuse at most, and how many bytes.
+const IDLE_SHARE: u64 = 64;
+const MOST_IDLE: u64 = 256 << 20;
 /// Results up to this size are told along with the news that they are there.
 const SMALL: usize = 1024;
 
@@ -58,6 +61,8 @@ struct Worker {
     finished: u64,
     /// Tasks that wait for others and lend their slots.
     lent: i32,
+    /// Bytes that only its process has, when it was last looked at.
+    anonymous: u64,
 }
 
 struct ClientEntry {
@@ -92,6 +97,8 @@ pub(super) struct Core {
     groups: BTreeMap<String, GroupId>,
     /// Why tasks failed that raised.
     errors: BTreeMap<TaskId, Bytes>,
+    /// Why tasks failed that there was no memory for.
+    refusals: BTreeMap<TaskId, Refusal>,
     /// How the last worker died that ran a task.
     deaths: BTreeMap<TaskId, String>,
     /// Why tasks were cancelled.
@@ -101,6 +108,8 @@ pub(super) struct Core {
     calls: BTreeMap<u64, Asked>,
     next_call: u64,
     is_closed: bool,
+    memory: Option<MemoryLimits>,
+    pub(super) disk: Option<Arc<dyn Disk>>,
     pub(super) arenas: Arc<Arenas>,
     dirty_workers: Vec<WorkerId>,
     dirty_clients: Vec<u64>,
@@ -125,16 +134,22 @@ impl Core {
             next_client: 0,
             groups: BTreeMap::new(),
             errors: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             deaths: BTreeMap::new(),
             reasons: BTreeMap::new(),
             taken: BTreeSet::new(),
             calls: BTreeMap::new(),
             next_call: 0,
             is_closed: false,
+            memory: settings.memory,
+            disk: None,
             arenas: Arc::default(),
             dirty_workers: Vec::new(),
             dirty_clients: Vec::new(),
         };
+        if let Some(limits) = settings.memory {
+            core.node.set_memory_limits(limits);
+        }
         core.tell(Event::WorkerJoined {
             worker: STORE,
             threads: 0,
@@ -378,10 +393,15 @@ impl Core {
         if let Some(arena) = info.arena {
             self.node.arena_added(arena, Reader::Worker(worker));
         }
-        self.workers.insert(worker, Worker { info, line, is_dirty: false, finished: 0, lent: 0 });
+        let entry = Worker { info, line, is_dirty: false, finished: 0, anonymous: 0, lent: 0 };
+        self.workers.insert(worker, entry);
         if self.is_closed {
             self.tell_worker(worker, ToWorker::Close);
             return;
+        }
+        if let Some(limits) = self.memory {
+            let nbytes = (limits.budget / IDLE_SHARE).min(MOST_IDLE);
+            self.tell_worker(worker, ToWorker::KeepIdle { nbytes });
         }
         let window = threads + WINDOW;
         let offer = Box::new(self.offers.of_worker(&self.workers[&worker].info.name));
@@ -390,6 +410,11 @@ impl Core {
 
     pub(super) fn workers(&self) -> Vec<(WorkerId, WorkerInfo)> {
         self.workers.iter().map(|(&worker, entry)| (worker, entry.info.clone())).collect()
+    }
+
+    /// Bytes that only a worker's process has.
+    pub(super) fn memory_of(&self, worker: WorkerId) -> u64 {
+        self.workers.get(&worker).map_or(0, |entry| entry.anonymous)
     }
 
     /// How many tasks a worker has ended.
@@ -476,13 +501,15 @@ impl Core {
     ) -> Event {
         match ending {
             Ending::Returned { value, nbytes } => {
-                let is_kept = self.node.returned(worker, task, attempt, value, &mut self.outputs);
+                let is_kept =
+                    self.node.returned(worker, (task, attempt), value, nbytes, &mut self.outputs);
                 let held_by = if is_kept { STORE } else { worker };
                 let duration = Duration::from_nanos(duration_ns);
                 Event::TaskFinished { worker, task, attempt, nbytes, duration, held_by }
             }
             Ending::Raised { error } => {
                 if self.scheduler.attempt_of(task) == attempt {
+                    self.refusals.remove(&task);
                     self.errors.insert(task, error);
                 }
                 Event::TaskErred { worker, task, attempt }
@@ -564,6 +591,38 @@ impl Core {
         self.tell(Event::TimePassed);
     }
 
+    // ---- Memory ----
+
+    pub(super) fn memory_measured(&mut self, workers: &[(WorkerId, u64)], arenas: u64) {
+        for &(worker, nbytes) in workers {
+            if let Some(entry) = self.workers.get_mut(&worker) {
+                entry.anonymous = nbytes;
+            }
+        }
+        let anonymous = workers.iter().map(|&(_, nbytes)| nbytes).sum();
+        self.node.memory_measured(anonymous, arenas);
+    }
+
+    pub(super) fn spilled(
+        &mut self,
+        task: TaskId,
+        attempt: Attempt,
+        written: Result<Stored, String>,
+    ) {
+        self.node.spilled(task, attempt, written, self.now, &mut self.outputs);
+        self.carry_out_outputs();
+    }
+
+    /// Moves results out of memory if it is short. Costs nothing if memory is not limited.
+    pub(super) fn relieve_memory(&mut self) {
+        if !self.node.is_memory_short() {
+            return;
+        }
+        let Self { node, scheduler, outputs, .. } = self;
+        node.relieve_memory(self.now, |task| scheduler.next_use(task), outputs);
+        self.carry_out_outputs();
+    }
+
     fn carry_out_outputs(&mut self) {
         loop {
             let mut outputs = std::mem::take(&mut self.outputs);
@@ -616,6 +675,21 @@ impl Core {
                 self.tell_client(client, ToClient::Free { offset, len });
             }
             Output::CloseArena { arena } => self.arenas.remove(arena),
+            Output::Spill { task, attempt, stored } => {
+                if let Some(disk) = &self.disk {
+                    disk.write(task, attempt, stored);
+                } else {
+                    let problem = Err("results are not written to disk".to_owned());
+                    self.node.spilled(task, attempt, problem, self.now, &mut self.outputs);
+                }
+            }
+            Output::FreeOnDisk { arena, offset, len } => {
+                if let Some(disk) = &self.disk {
+                    disk.free(arena, offset, len);
+                }
+            }
+            // What writes to disk has all arenas.
+            Output::SendArena { reader: Reader::Disk, .. } => {}
             Output::Deliver { client, task, attempt, value } => {
                 let Some(submitted) = self.submissions.get(task) else { return };
                 let is_owner = client == submitted.client;
@@ -651,6 +725,11 @@ impl Core {
                 self.errors.insert(task, error);
                 Event::TaskErred { worker, task, attempt }
             }
+            Report::Refused { worker, task, attempt, refusal } => {
+                self.refusals.insert(task, refusal);
+                Event::TaskErred { worker, task, attempt }
+            }
+            Report::Pressure { pressure } => Event::PressureChanged { pressure },
             Report::InputMissing { worker, task, attempt, input, from } => {
                 Event::InputMissing { worker, task, attempt, input, from }
             }
@@ -746,6 +825,10 @@ impl Core {
         let key = self.submissions.get(blame).map_or_else(String::new, |one| one.key(blame));
         match failure {
             Failure::Raised if self.taken.contains(&blame) => Problem::Lost { key },
+            Failure::Raised if self.refusals.contains_key(&blame) => {
+                let Refusal { needed, available, disk } = self.refusals[&blame].clone();
+                Problem::NoMemory { key, needed, available, disk }
+            }
             Failure::Raised => {
                 let error = self.errors.get(&blame).cloned().unwrap_or_default();
                 Problem::Raised { error, key }
@@ -764,6 +847,7 @@ impl Core {
 
     fn forget(&mut self, task: TaskId) {
         self.errors.remove(&task);
+        self.refusals.remove(&task);
         self.deaths.remove(&task);
         self.reasons.remove(&task);
         self.node.forget(task);

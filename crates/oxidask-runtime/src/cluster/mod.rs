@@ -16,8 +16,11 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
+use oxidask_node::MemoryLimits;
 use oxidask_observe::page::Overview;
-use oxidask_protocol::{Attempt, FromClient, FromWorker, TaskId, ToClient, ToWorker, WorkerId};
+use oxidask_protocol::{
+    Attempt, FromClient, FromWorker, Stored, TaskId, ToClient, ToWorker, WorkerId,
+};
 
 use self::core::Core;
 pub use self::core::{Death, WorkerInfo};
@@ -48,6 +51,15 @@ pub trait ClientLine: Send + Sync + 'static {
     fn flush(&self) {}
 }
 
+/// What writes results to disk for a cluster.
+pub trait Disk: Send + Sync + 'static {
+    /// Writes a result and says [`Cluster::spilled`], later.
+    fn write(&self, task: TaskId, attempt: Attempt, stored: Stored);
+
+    /// A result on disk is not needed any more.
+    fn free(&self, arena: u32, offset: u64, length: u64);
+}
+
 /// What can be set.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -59,6 +71,8 @@ pub struct Settings {
     pub id: u128,
     /// What each worker has for tasks that ask for it, in millionths.
     pub resources: Vec<(String, u64)>,
+    /// How much memory workers may use together, if that is limited.
+    pub memory: Option<MemoryLimits>,
 }
 
 /// The number of the arena that a client writes to; those of workers have the workers' numbers.
@@ -106,6 +120,7 @@ impl Cluster {
         let mut core = self.lock();
         core.now = self.begun.elapsed();
         let result = act(&mut core);
+        core.relieve_memory();
         let dirty = core.take_dirty();
         drop(core);
         dirty.flush();
@@ -165,6 +180,38 @@ impl Cluster {
             core.client_arena_added(arena, client);
         });
         arena
+    }
+
+    /// Results can be written to disk from now on, or not any more.
+    pub fn set_disk(&self, disk: Option<Arc<dyn Disk>>) {
+        // Dropping the old one may end a thread that wants the lock.
+        drop(self.with(|core| std::mem::replace(&mut core.disk, disk)));
+    }
+
+    /// Results will be in this file, which this descriptor reads.
+    pub fn spill_file_added(&self, number: u32, descriptor: OwnedFd) {
+        self.with(|core| {
+            core.arenas.insert(number, descriptor);
+            core.node.spill_file_added(number);
+        });
+    }
+
+    /// A result was written to disk, or could not be: why.
+    pub fn spilled(&self, task: TaskId, attempt: Attempt, written: Result<Stored, String>) {
+        self.with(|core| core.spilled(task, attempt, written));
+    }
+
+    /// Workers were seen to have so many bytes each that nobody else has.
+    pub fn memory_measured(&self, workers: &[(WorkerId, u64)]) {
+        let arenas = self.arenas().resident_nbytes();
+        self.with(|core| core.memory_measured(workers, arenas));
+    }
+
+    /// Keys of tasks, as far as they are known.
+    pub fn keys_of(&self, tasks: &[TaskId]) -> Vec<String> {
+        let core = self.lock();
+        let known = tasks.iter().filter_map(|&task| Some(core.submission_of(task)?.key(task)));
+        known.collect()
     }
 
     /// Time went by: deadlines are looked at.

@@ -58,11 +58,20 @@ impl Core {
                     "threads": info.threads,
                     "finished": self.finished_by(worker),
                     "resources": self.offers.resources(),
+                    "memory": self.memory_of(worker),
                 })
             })
             .collect();
         let states = self.states_of_groups();
-        json!({ "workers": workers, "stored_nbytes": self.node.stored_nbytes(), "states": states })
+        let memory = self.node.memory_use();
+        json!({
+            "workers": workers,
+            "stored_nbytes": self.node.stored_nbytes(),
+            "memory_nbytes": memory.used,
+            "spilled_nbytes": memory.spilled,
+            "pressure": memory.pressure.name(),
+            "states": states,
+        })
     }
 
     /// Tasks by state, over all groups.

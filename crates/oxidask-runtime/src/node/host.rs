@@ -14,7 +14,9 @@ use oxidask_protocol::{FromClient, FromWorker, TaskId, ToClient, ToWorker, Worke
 use oxidask_store::{pass, read_slots};
 
 use super::connection::{Flushed, Receiver, Sender};
+use super::memory::{Meter, Overgrown};
 use super::poller::{Poller, Ready};
+use super::spiller::Spiller;
 use crate::arenas::Arenas;
 use crate::cluster::{ClientLine, Cluster, Death, WorkerInfo, WorkerLine};
 
@@ -60,12 +62,25 @@ pub struct HostSettings {
     pub threads: u32,
     /// A folder that only this user can enter.
     pub folder: PathBuf,
+    /// What each may have of memory, if that is limited.
+    pub memory: Option<MemorySettings>,
+}
+
+/// How workers' memory is limited.
+#[derive(Clone, Debug)]
+pub struct MemorySettings {
+    /// Bytes that a worker may have for itself; it is ended if it takes more.
+    pub worker_limit: u64,
+    /// Where results are written that do not fit into memory; nowhere if there is none.
+    pub spill_folder: Option<PathBuf>,
 }
 
 #[derive(Default)]
 struct Shared {
     /// How workers ended, as far as is known, until it was dealt with.
     exits: BTreeMap<WorkerId, String>,
+    /// Why this node has ended workers.
+    causes: BTreeMap<WorkerId, String>,
     /// Workers that were started and have not joined.
     starting: BTreeMap<WorkerId, Instant>,
     joined: u32,
@@ -88,6 +103,7 @@ pub struct Host {
     shared: Mutex<Shared>,
     changed: Condvar,
     is_closing: AtomicBool,
+    spiller: Option<Spiller>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -166,6 +182,19 @@ struct Connection {
     broken: Option<Instant>,
 }
 
+impl Connection {
+    /// The tasks that the worker runs, or ran when it died.
+    fn running(&self) -> Vec<TaskId> {
+        self.slots
+            .as_ref()
+            .and_then(|slots| read_slots(slots.as_fd()).ok())
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|number| u32::try_from(number.checked_sub(1)?).ok().map(TaskId))
+            .collect()
+    }
+}
+
 /// Where workers and clients connect.
 pub struct Listeners {
     /// For workers.
@@ -187,6 +216,8 @@ impl Host {
             listener.set_nonblocking(true)?;
             poller.add(number, listener)?;
         }
+        let spill_folder = settings.memory.as_ref().and_then(|memory| memory.spill_folder.clone());
+        let spiller = spill_folder.map(|folder| Spiller::start(&cluster, folder)).transpose()?;
         let host = Arc::new(Self {
             cluster,
             settings,
@@ -195,6 +226,7 @@ impl Host {
             shared: Mutex::default(),
             changed: Condvar::new(),
             is_closing: AtomicBool::new(false),
+            spiller,
             thread: Mutex::default(),
         });
         for _ in 0..host.settings.workers {
@@ -310,6 +342,9 @@ impl Host {
             // A panic there was printed there.
             drop(thread.join());
         }
+        if let Some(spiller) = &self.spiller {
+            spiller.stop(&self.cluster);
+        }
         // Their sockets and memory go now, not with the last reference to the cluster.
         for (worker, _) in self.cluster.workers() {
             self.cluster.worker_lost(worker, Death::default());
@@ -323,8 +358,10 @@ impl Host {
         let mut next = CLIENTS + 1;
         let mut ready: Vec<Ready> = Vec::new();
         let mut ticked = Instant::now();
+        let mut meter = self.settings.memory.as_ref().map(|memory| Meter::new(memory.worker_limit));
         while !self.is_closing.load(Ordering::SeqCst) {
-            if self.poller.wait(TICK, &mut ready).is_err() {
+            let pause = meter.as_ref().map_or(TICK, |meter| meter.pause().min(TICK));
+            if self.poller.wait(pause, &mut ready).is_err() {
                 break;
             }
             for one in &ready {
@@ -342,10 +379,27 @@ impl Host {
             for _ in 0..to_replace {
                 self.replace();
             }
+            if let Some(meter) = meter.as_mut().filter(|meter| meter.pause().is_zero()) {
+                self.look_at_memory(meter, &connections);
+            }
             if ticked.elapsed() > TICK {
                 ticked = Instant::now();
                 self.cluster.tick();
             }
+        }
+    }
+
+    /// Ends workers that have taken more memory than they may.
+    fn look_at_memory(&self, meter: &mut Meter, connections: &BTreeMap<u64, Connection>) {
+        let workers = connections.values().filter_map(|connection| match connection.peer {
+            Peer::Worker(worker) if connection.broken.is_none() => {
+                Some((worker, connection.running()))
+            }
+            _ => None,
+        });
+        for Overgrown { worker, cause } in meter.look(&self.cluster, workers) {
+            self.lock().causes.entry(worker).or_insert(cause);
+            self.launcher.kill(worker);
         }
     }
 
@@ -507,15 +561,9 @@ impl Host {
                 continue;
             }
             gone.push(number);
-            let cause = how.unwrap_or_else(|| "closed its connection".to_owned());
-            let running = connection
-                .slots
-                .as_ref()
-                .and_then(|slots| read_slots(slots.as_fd()).ok())
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|number| u32::try_from(number.checked_sub(1)?).ok().map(TaskId))
-                .collect();
+            let own_cause = self.lock().causes.remove(&worker);
+            let cause = own_cause.or(how).unwrap_or_else(|| "closed its connection".to_owned());
+            let running = connection.running();
             let is_closing = self.is_closing.load(Ordering::SeqCst);
             let is_restarted = self.lock().restarted.remove(&worker);
             let death = Death { cause, crashed: !is_closing && !is_restarted, running };

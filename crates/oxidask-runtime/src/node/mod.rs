@@ -3,10 +3,13 @@
 mod client;
 mod connection;
 mod host;
+mod memory;
 mod poller;
+mod spiller;
 mod worker;
 pub mod zygote;
 
 pub use client::connect_client;
-pub use host::{Host, HostSettings, Launch, Launcher, Listeners};
+pub use host::{Host, HostSettings, Launch, Launcher, Listeners, MemorySettings};
+pub use oxidask_node::MemoryLimits;
 pub use worker::{RemoteMouth, WorkerProcess};

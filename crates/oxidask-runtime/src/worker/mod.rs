@@ -57,6 +57,11 @@ pub enum Chore {
         /// Its length.
         len: u64,
     },
+    /// Less of the arena is to be kept for reuse.
+    KeepIdle {
+        /// Bytes.
+        nbytes: u64,
+    },
 }
 
 /// What an executor takes out of an [`Inbox`].
@@ -245,6 +250,10 @@ impl Inbox {
             }
             ToWorker::Free { offset, len } => {
                 inner.chores.push_back(Chore::Free { offset, len });
+                None
+            }
+            ToWorker::KeepIdle { nbytes } => {
+                inner.chores.push_back(Chore::KeepIdle { nbytes });
                 None
             }
             ToWorker::Close => {

@@ -1,6 +1,6 @@
 //! Giving tasks to workers with free slots, and taking them back for idle ones.
 
-use oxidask_protocol::{Cause, TaskId, TaskState, WorkerId};
+use oxidask_protocol::{Cause, Pressure, TaskId, TaskState, WorkerId};
 
 use super::{Retraction, SchedulerState};
 use crate::classes::ClassId;
@@ -15,6 +15,7 @@ const SIBLINGS_DRAWN: usize = 32;
 impl SchedulerState {
     /// Fills free slots until there is no slot or no task.
     pub(super) fn give_out_tasks(&mut self, outbox: &mut Outbox) {
+        self.look_around_under_pressure();
         if !self.suspects.is_empty() || self.emptied.is_some() {
             self.give_out_suspects(outbox);
         }
@@ -40,7 +41,8 @@ impl SchedulerState {
                 break;
             }
         }
-        if self.workers.runners() > 1 {
+        let starts_freely = !matches!(self.pressure, Pressure::Paused | Pressure::Alone);
+        if self.workers.runners() > 1 && starts_freely {
             self.share_out(outbox);
         }
     }
@@ -53,8 +55,10 @@ impl SchedulerState {
         if !has_free_thread && (entry.occupied >= entry.window || !entry.is_open()) {
             return false;
         }
-        let own = entry.queue.first().copied();
-        let common = self.first_in_common_queue();
+        let own = self.first_allowed(worker);
+        let common = self
+            .first_in_common_queue()
+            .filter(|&common| self.may_start(self.task_in_common_queue(common)));
         let (urgency, task, from_common) = match (own, common) {
             (Some((own, task)), common) if common.is_none_or(|common| own < common) => {
                 (Some(own), task, None)
@@ -63,7 +67,8 @@ impl SchedulerState {
             (_, None) => (None, TaskId(0), None),
         };
         if !self.classes.is_quiet()
-            && let Some((first, class)) = self.classes.first_for(worker, entry)
+            && let Some((first, class)) =
+                self.classes.first_for(worker, entry, |task| self.may_start(task))
             && urgency.is_none_or(|urgency| first < urgency)
         {
             return self.give_restricted(worker, class, outbox);
@@ -84,7 +89,8 @@ impl SchedulerState {
                 self.draw_siblings(worker, task, outbox);
             }
         } else {
-            self.workers.alive_mut(worker).queue.pop_first();
+            let urgency = self.tasks.urgency(task);
+            self.workers.alive_mut(worker).queue.remove(&(urgency, task));
         }
         self.give(worker, task, outbox);
         true
@@ -174,6 +180,10 @@ impl SchedulerState {
     fn share_out(&mut self, outbox: &mut Outbox) {
         while let (Some(idle), Some(busy)) = (self.workers.starving(), self.workers.most_surplus())
         {
+            let last = self.workers.alive(busy).queue.last().copied();
+            if last.is_some_and(|(_, task)| !self.may_start(task)) {
+                return;
+            }
             let entry = self.workers.alive_mut(busy);
             if let Some((_, task)) = entry.queue.pop_last() {
                 self.workers.load_changed(busy);

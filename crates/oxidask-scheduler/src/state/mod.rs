@@ -15,6 +15,7 @@ mod failures;
 mod giving;
 mod membership;
 mod placement;
+mod pressure;
 mod restricted;
 mod results;
 mod submissions;
@@ -24,7 +25,9 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use oxidask_protocol::{Attempt, Cause, GroupId, Record, RecordBody, TaskId, TaskState, WorkerId};
+use oxidask_protocol::{
+    Attempt, Cause, GroupId, Pressure, Record, RecordBody, TaskId, TaskState, WorkerId,
+};
 
 use crate::classes::Classes;
 use crate::planted::Planted;
@@ -94,6 +97,8 @@ pub struct SchedulerState {
     pub(crate) free_groups: BTreeSet<GroupId>,
     /// Workers that may take tasks since the last look.
     open_workers: Vec<WorkerId>,
+    /// How much may be started.
+    pub(crate) pressure: Pressure,
     now: Duration,
     planted: Planted,
 }
@@ -190,6 +195,7 @@ impl SchedulerState {
             Event::TasksCancelled { tasks } => self.tasks_cancelled(&tasks, outbox),
             Event::TasksRetried { tasks } => self.tasks_retried(&tasks, outbox),
             Event::GroupsReleased { groups } => self.groups_released(&groups),
+            Event::PressureChanged { pressure } => self.pressure_changed(pressure),
             Event::TimePassed => self.give_up_on_tasks_without_worker(outbox),
         }
         self.give_out_tasks(outbox);

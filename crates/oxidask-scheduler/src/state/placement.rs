@@ -90,13 +90,13 @@ impl SchedulerState {
     }
 
     /// The most urgent task that may run anywhere.
-    pub(super) fn first_in_common_queue(&self) -> Option<Urgency> {
+    pub(crate) fn first_in_common_queue(&self) -> Option<Urgency> {
         let (&(priority, sequence), queue) = self.common_queue.first_key_value()?;
         let rank = queue.ranks.first().expect("an empty queue is removed");
         Some(Urgency { priority, sequence, rank })
     }
 
-    pub(super) fn task_in_common_queue(&self, urgency: Urgency) -> TaskId {
+    pub(crate) fn task_in_common_queue(&self, urgency: Urgency) -> TaskId {
         let number = self.common_queue[&urgency.queue_key()].submission;
         self.tasks.submissions[number as usize].task_of_rank(urgency.rank)
     }

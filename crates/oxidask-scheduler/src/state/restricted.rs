@@ -120,7 +120,8 @@ impl SchedulerState {
     /// A worker that could start a task of the class now, if one waits.
     pub(crate) fn free_candidate(&self, class: ClassId) -> Option<WorkerId> {
         let class = self.classes.get(class);
-        if class.queue.is_empty() {
+        let &(_, first) = class.queue.first()?;
+        if !self.may_start(first) {
             return None;
         }
         class
@@ -160,6 +161,9 @@ impl SchedulerState {
         let mut to_empty = None;
         let suspects: Vec<TaskId> = self.suspects.iter().map(|&(_, task)| task).collect();
         for task in suspects {
+            if !self.may_start(task) {
+                continue;
+            }
             let candidates = self.candidates_for_suspect(task);
             let is_empty = |&&worker: &&WorkerId| self.workers.alive(worker).runs_nothing();
             if let Some(&worker) = candidates.iter().find(is_empty) {

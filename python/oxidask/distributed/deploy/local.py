@@ -19,6 +19,7 @@ from oxidask._core import Session
 from oxidask.distributed import _asking, _default, _nested
 from oxidask.distributed._problems import ClusterClosedError
 from oxidask.distributed.deploy import _page
+from oxidask.distributed.deploy._memory import MemoryLimits, limit_of, limits_of
 from oxidask.utils import parse_timedelta
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ _WITHOUT_EFFECT = frozenset(
 )
 #: Options of Dask's that promise what is not there yet, and what to do meanwhile.
 _NOT_YET = {
-    "memory_limit": "keep chunks small enough for all of them to fit, or start fewer workers",
-    "local_directory": "nothing is written to disk yet",
     "security": "the cluster listens on a socket that only you can open",
     "worker_class": "workers are processes or threads: processes=True or False",
     "scheduler_kwargs": "the scheduler takes no options yet",
@@ -63,6 +62,14 @@ class LocalCluster:
         Threads of each; by default the cores are shared out.
     processes : bool, default True
         Whether workers are processes; otherwise they are threads of this one.
+    memory_limit : str, int, float or None, default "auto"
+        What each worker process may have: ``"4GB"``, bytes, a part of the machine's memory such as
+        ``0.25``, each worker's share of it with ``"auto"``; no limit with None or 0. Results that
+        do not fit go to disk; see :doc:`/guide/memory`. Threads of this process share its memory,
+        so a limit is refused with ``processes=False``.
+    local_directory : str, optional
+        Where results go that do not fit into memory: by default the setting
+        ``temporary-directory``, or a folder for temporary files that is on disk.
     name : str, optional
         A name, for whoever looks.
     asynchronous : bool, default False
@@ -94,6 +101,8 @@ class LocalCluster:
         asynchronous: bool = False,
         resources: dict[str, float] | None = None,
         dashboard_address: Any = ":8787",
+        memory_limit: Any = "auto",
+        local_directory: str | os.PathLike[str] | None = None,
         **kwargs: Any,
     ) -> None:
         self.asynchronous = asynchronous
@@ -102,6 +111,13 @@ class LocalCluster:
         _check_number("n_workers", n_workers, 0)
         _check_number("threads_per_worker", threads_per_worker, 1)
         amounts = _asking.amounts_of("LocalCluster(resources=)", resources)
+        limit = limit_of(memory_limit, n_workers or 1)
+        if processes is False and limit is not None and memory_limit != "auto":
+            raise NotImplementedError(
+                f"LocalCluster(processes=False, memory_limit={memory_limit!r}): the memory of "
+                "workers that are threads is that of this process, which nobody can limit for you; "
+                "leave memory_limit out, or use processes=True"
+            )
         self.name = name or "local"
         self.status = "starting"
         self.scheduler_address = "inproc"
@@ -120,7 +136,8 @@ class LocalCluster:
         self._page: _core.Page | None = None
         try:
             if processes:
-                self._start_processes(n_workers, threads, amounts)
+                memory = limits_of(memory_limit, n_workers, local_directory)
+                self._start_processes(n_workers, threads, amounts, memory)
             else:
                 self._cluster = cluster = _core.ThreadCluster(
                     secrets.randbits(128), _limits(), amounts
@@ -136,7 +153,11 @@ class LocalCluster:
         _alive.add(self)
 
     def _start_processes(
-        self, n_workers: int, threads: int, resources: list[tuple[str, int]]
+        self,
+        n_workers: int,
+        threads: int,
+        resources: list[tuple[str, int]],
+        memory: MemoryLimits | None,
     ) -> None:
         base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
         self._folder = tempfile.mkdtemp(prefix="oxidask-", dir=base)
@@ -154,6 +175,7 @@ class LocalCluster:
             max(cores // max(n_workers, 1), 1),
             interpreter,
             random.SystemRandom().randrange(1, 2**32),
+            memory,
         )
         if not cluster.wait_for_workers(n_workers, _START_SECONDS):
             raise TimeoutError(
