@@ -91,8 +91,7 @@ def test_options_that_ask_for_nothing_that_is_not_there_are_taken():
 @pytest.mark.parametrize(
     ("option", "instead"),
     [
-        ({"memory_limit": "1GB"}, "chunks"),
-        ({"local_directory": "/somewhere"}, "disk"),
+        ({"memory_limit": "1GB"}, "processes=True"),
         ({"host": "127.0.0.1"}, "network"),
     ],
 )

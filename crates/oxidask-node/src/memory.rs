@@ -4,16 +4,18 @@
 //! published first, for only what is in shared memory can be written. If that does not help fast
 //! enough less is started, and in the end nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use oxidask_protocol::{Attempt, NextUse, Pressure, Stored, TaskId, ToWorker, Value, WorkerId};
+use oxidask_protocol::{Attempt, NextUse, Pressure, Stored, TaskId, ToWorker, Value};
 
 use crate::state::Entry;
 use crate::{NodeState, Output, Reader, Report};
 
-/// Bytes that are on their way to disk, or being published, at once.
+/// Bytes that are on their way to disk, or being published, at once: so many, and no larger part
+/// of the budget, for what is being published is in memory twice. One result may be larger.
 const IN_FLIGHT: u64 = 64 << 20;
+const IN_FLIGHT_SHARE: u64 = 16;
 /// Objects smaller than this stay where they are.
 pub(crate) const WORTH_MOVING: u64 = 16 << 10;
 /// How long nobody looks again for results that may leave memory where there was none.
@@ -75,7 +77,7 @@ pub(crate) struct Memory {
     /// Objects of workers' processes that are worth moving, with their sizes.
     live: BTreeMap<TaskId, u64>,
     /// Objects that cannot be published.
-    stuck: BTreeMap<TaskId, Attempt>,
+    stuck: BTreeSet<TaskId>,
     publishing: BTreeMap<TaskId, u64>,
     writing: BTreeMap<TaskId, Writing>,
     in_flight: u64,
@@ -103,6 +105,8 @@ impl Memory {
     pub(crate) fn live_object_added(&mut self, task: TaskId, nbytes: u64) {
         if self.limits.is_some() && nbytes >= WORTH_MOVING {
             self.live.insert(task, nbytes);
+            // The next look at the processes will tell what it really is.
+            self.anonymous += nbytes;
         }
     }
 
@@ -122,10 +126,10 @@ impl Memory {
     }
 
     /// A worker has answered that it published an object, or could not.
-    pub(crate) fn published(&mut self, task: TaskId, attempt: Attempt, is_good: bool) {
+    pub(crate) fn published(&mut self, task: TaskId, is_good: bool) {
         self.ended_publishing(task);
         if !is_good && self.limits.is_some() {
-            self.stuck.insert(task, attempt);
+            self.stuck.insert(task);
         }
     }
 }
@@ -211,7 +215,8 @@ impl NodeState {
         let excess = |node: &Self| {
             node.memory_used().saturating_sub(node.memory.in_flight) > limits.spill_at
         };
-        if !excess(self) || self.memory.in_flight >= IN_FLIGHT || now < self.memory.look_again {
+        let most = IN_FLIGHT.min(limits.budget / IN_FLIGHT_SHARE);
+        if !excess(self) || self.memory.in_flight >= most || now < self.memory.look_again {
             return;
         }
         let disk_works =
@@ -222,7 +227,7 @@ impl NodeState {
         }
         movable.sort_unstable_by(|a, b| b.cmp(a));
         for (_, nbytes, task) in movable {
-            if !excess(self) || self.memory.in_flight >= IN_FLIGHT {
+            if !excess(self) || self.memory.in_flight >= most {
                 break;
             }
             self.move_result(task, nbytes, disk_works, outputs);
@@ -238,7 +243,7 @@ impl NodeState {
         let on_disk_next = self.store.spillable().filter(|_| disk_works);
         let live = self.memory.live.iter().map(|(&task, &nbytes)| (task, nbytes));
         let live = live.filter(|&(task, _)| {
-            disk_works && !self.memory.stuck.contains_key(&task) || self.is_twice(task)
+            disk_works && !self.memory.stuck.contains(&task) || self.is_twice(task)
         });
         on_disk_next
             .chain(live)
@@ -367,15 +372,15 @@ impl NodeState {
         }
     }
 
-    /// A worker is gone: what it was publishing never comes.
-    pub(crate) fn memory_of_worker_lost(&mut self, _worker: WorkerId) {
+    /// A worker is gone, and its objects are no results any more.
+    pub(crate) fn live_objects_lost(&mut self) {
         let entries = &self.entries;
         let is_live = |task: &TaskId| {
             let entry = entries.get(task.index()).and_then(Option::as_deref);
             entry.is_some_and(|entry| entry.live_at.is_some())
         };
         self.memory.live.retain(|task, _| is_live(task));
-        self.memory.stuck.retain(|task, _| is_live(task));
+        self.memory.stuck.retain(is_live);
         let gone: Vec<TaskId> =
             self.memory.publishing.keys().filter(|task| !is_live(task)).copied().collect();
         for task in gone {

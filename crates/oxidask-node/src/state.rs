@@ -505,7 +505,7 @@ impl NodeState {
             return;
         };
         entry.is_publishing = false;
-        self.memory.published(task, attempt, value.is_ok());
+        self.memory.published(task, value.is_ok());
         let entry = self.entry(task, attempt).expect("it was there just now");
         let clients = std::mem::take(&mut entry.clients);
         let orders = std::mem::take(&mut entry.orders);
@@ -643,7 +643,7 @@ impl NodeState {
         for (task, clients) in given_up {
             self.keep_clients(task, clients);
         }
-        self.memory_of_worker_lost(worker);
+        self.live_objects_lost();
         // Its own waiting tasks end with it, which the scheduler knows.
         self.waiting.retain(|&(at, _), _| at != worker);
         for ((reader, task), input) in stranded {

@@ -547,9 +547,9 @@ class Client:
         -------
         dict
             ``type``, ``id``, ``address``, and ``workers``: a dictionary by worker's name with
-            ``nthreads``, ``pid``, ``name``, ``finished``, ``resources``, ``status`` ("running", or "paused" when
-            memory is short) and ``metrics``, of which ``memory`` has the bytes that only the
-            worker's process has, and ``spilled_bytes`` those of its host on disk;
+            ``nthreads``, ``pid``, ``name``, ``finished``, ``resources``, ``status`` ("running", or
+            "paused" when memory is short) and ``metrics``, of which ``memory`` has the bytes that
+            only the worker's process has, and ``spilled_bytes`` those of its host on disk;
             ``tasks``: how many are in which state.
         """
         told = json.loads(self._open_session.ask("workers"))

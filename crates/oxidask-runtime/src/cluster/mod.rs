@@ -77,7 +77,7 @@ pub struct Settings {
 
 /// The number of the arena that a client writes to; those of workers have the workers' numbers.
 pub fn arena_of_client(client: u64) -> u32 {
-    const FIRST: u32 = 1 << 31;
+    const FIRST: u32 = oxidask_protocol::CLIENT_ARENAS;
     FIRST | client as u32
 }
 

@@ -387,6 +387,12 @@ impl Host {
                 self.cluster.tick();
             }
         }
+        // Their sockets go now, not with the last reference to the cluster.
+        for connection in connections.values() {
+            if let Peer::Client(client) = connection.peer {
+                self.cluster.client_lost(client);
+            }
+        }
     }
 
     /// Ends workers that have taken more memory than they may.
