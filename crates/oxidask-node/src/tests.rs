@@ -236,7 +236,7 @@ fn nothing_that_was_asked_of_a_forgotten_task_is_asked_of_the_next_one_with_its_
     scene.fetch(0);
     scene.lost(ALICE);
     scene.node.forget(TaskId(0));
-    scene.node.returned(BOB, TaskId(0), FIRST, inline("1"), &mut scene.outputs);
+    scene.node.returned(BOB, (TaskId(0), FIRST), inline("1"), 1, &mut scene.outputs);
     assert_eq!(told(&mut scene.outputs), Vec::<String>::new());
 }
 

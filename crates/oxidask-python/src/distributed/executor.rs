@@ -204,7 +204,11 @@ impl Executor {
                         this.mouth.say(FromWorker::Answer { call, answer });
                     }
                 }
-                Some(chore) => this.work(py, chore),
+                Some(chore) => {
+                    this.work(py, chore);
+                    // What was published for want of memory is to go now, not after the others.
+                    this.tidy(py, &mut dropped);
+                }
                 None => this.tidy(py, &mut dropped),
             }
             py.detach(|| this.mouth.flush());
