@@ -211,7 +211,8 @@ pub(crate) fn drop_what_others_gave_up(py: Python<'_>) {
 
 /// Raises an exception that another thread has raised in the calling one, if there is any.
 ///
-/// That happens between steps of Python code only, so a function that does nothing is called.
+/// That happens between steps of Python code only, so a function that does nothing is called; then
+/// is dropped, too, [what others gave up](drop_what_others_gave_up).
 pub(crate) fn let_exceptions_in(py: Python<'_>) -> PyResult<()> {
     let module = py.import(intern!(py, "oxidask._threads"))?;
     module.getattr(intern!(py, "_tidy_up"))?.call0().map(drop)

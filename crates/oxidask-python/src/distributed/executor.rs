@@ -24,7 +24,7 @@ use super::program::{Context, NoContext, evaluate, garbled, write_pickle, write_
 use super::serialize;
 use super::views::Pin;
 use crate::evaluate::{
-    drop_what_others_gave_up, raise_in_thread, take_in_exception, thread_number,
+    drop_what_others_gave_up, let_exceptions_in, raise_in_thread, take_in_exception, thread_number,
 };
 
 /// How long a thread keeps the GIL before it lets others have it.
@@ -209,7 +209,11 @@ impl Executor {
                     // What was published for want of memory is to go now, not after the others.
                     this.tidy(py, &mut dropped);
                 }
-                None => this.tidy(py, &mut dropped),
+                None => {
+                    this.tidy(py, &mut dropped);
+                    // And what others gave up of what this thread has made goes now.
+                    let_exceptions_in(py)?;
+                }
             }
             py.detach(|| this.mouth.flush());
         }
