@@ -10,6 +10,7 @@ use std::os::raw::{c_long, c_ulong};
 use oxidask_graph::{OpKind, Template};
 use pyo3::ffi;
 use pyo3::intern;
+use pyo3::marker::Ungil;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyTuple};
 
@@ -39,7 +40,8 @@ struct HangThread;
 
 impl Drop for HangThread {
     fn drop(&mut self) {
-        loop {
+        // A panic is for others to deal with.
+        while !std::thread::panicking() {
             std::thread::park();
         }
     }
@@ -66,11 +68,22 @@ impl Drop for Detached {
 
 /// Lets other threads have the interpreter while `wait` runs, which must not touch any Python object.
 ///
-/// Unlike `Python::detach` of `PyO3` before 0.29.3, it survives that the interpreter ends meanwhile.
+/// It may not even drop one; what may drop some uses [`let_others_run`].
 pub(crate) fn detached<R>(_py: Python<'_>, wait: impl FnOnce() -> R) -> R {
     // SAFETY: the thread is attached.
     let _again = Detached(unsafe { ffi::PyEval_SaveThread() });
     wait()
+}
+
+/// `Python::detach`, which in `PyO3` before 0.29.3 does not survive that the interpreter ends
+/// meanwhile.
+pub(crate) fn let_others_run<R: Ungil, F: Ungil + FnOnce() -> R>(py: Python<'_>, wait: F) -> R {
+    // Unknown to the compiler, which would leave the guard out: see `vectorcall`.
+    let detach = std::hint::black_box::<fn(Python<'_>, F) -> R>(|py, wait| py.detach(wait));
+    let guard = HangThread;
+    let result = detach(py, wait);
+    std::mem::forget(guard);
+    result
 }
 
 thread_local! {

@@ -24,7 +24,8 @@ use super::program::{Context, NoContext, evaluate, garbled, write_pickle, write_
 use super::serialize;
 use super::views::Pin;
 use crate::evaluate::{
-    drop_what_others_gave_up, let_exceptions_in, raise_in_thread, take_in_exception, thread_number,
+    drop_what_others_gave_up, let_exceptions_in, let_others_run, raise_in_thread,
+    take_in_exception, thread_number,
 };
 
 /// How long a thread keeps the GIL before it lets others have it.
@@ -148,7 +149,7 @@ impl Executor {
                     if this.inbox.may_leave(GLANCE) {
                         break;
                     }
-                    let taken = py.detach(|| {
+                    let taken = let_others_run(py, || {
                         this.mouth.flush();
                         this.inbox.next_run(GLANCE)
                     });
@@ -167,7 +168,7 @@ impl Executor {
                     let end = this.execute(py, number, run);
                     if end - turn > TURN {
                         this.tidy(py, &mut dropped);
-                        py.detach(|| this.mouth.flush());
+                        let_others_run(py, || this.mouth.flush());
                         turn = Instant::now();
                     }
                 }
@@ -183,7 +184,7 @@ impl Executor {
         let mut seen = None;
         while !this.inbox.is_closed() {
             py.check_signals()?;
-            let chore = py.detach(|| {
+            let chore = let_others_run(py, || {
                 let chore = this.inbox.next_chore(TICK);
                 if chore.is_none() {
                     this.inbox.wake_if_stuck(&mut seen);
@@ -215,7 +216,7 @@ impl Executor {
                     let_exceptions_in(py)?;
                 }
             }
-            py.detach(|| this.mouth.flush());
+            let_others_run(py, || this.mouth.flush());
         }
         if let Some(event_loop) = this.event_loop.get(py) {
             event_loop.call_method0(py, intern!(py, "close"))?;
@@ -434,7 +435,7 @@ impl Executor {
             }
         }
         // At once: the task may be about to end its process.
-        py.detach(|| self.mouth.flush());
+        let_others_run(py, || self.mouth.flush());
         true
     }
 
@@ -580,7 +581,7 @@ impl OutsideCall {
             .map_err(|error| executor.home.encode_error(py, error));
         executor.end(py, Source::Call(self.call));
         executor.mouth.say(FromWorker::Answer { call: self.call, answer });
-        py.detach(|| executor.mouth.flush());
+        let_others_run(py, || executor.mouth.flush());
     }
 }
 

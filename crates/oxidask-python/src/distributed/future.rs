@@ -13,6 +13,8 @@ use pyo3::types::PyString;
 use super::nested;
 use super::session::{Fetched, Shared};
 
+use crate::evaluate::let_others_run;
+
 /// What keeps a result alive: all handles of one result share it.
 pub(crate) struct Hold {
     pub(crate) shared: Arc<Shared>,
@@ -201,7 +203,7 @@ pub(crate) fn wait_until(
         loop {
             let tick = nested::tick();
             let left = until.map_or(tick, |until| until.saturating_duration_since(Instant::now()));
-            if py.detach(|| wait(left.min(tick))) {
+            if let_others_run(py, || wait(left.min(tick))) {
                 return Ok(true);
             }
             if left.is_zero() {
@@ -285,7 +287,7 @@ impl Future {
     /// Stops the task.
     fn _cancel(&self, py: Python<'_>, reason: String) {
         let message = FromClient::Cancel { tasks: vec![self.hold.task], reason };
-        py.detach(|| self.hold.shared.client.say(message));
+        let_others_run(py, || self.hold.shared.client.say(message));
     }
 
     /// Whether there is nothing to fetch: its small result is here, or it failed.
@@ -297,7 +299,7 @@ impl Future {
     fn _release(&self, py: Python<'_>) {
         self.hold.let_go();
         // Who asks for it wants it to happen now.
-        py.detach(|| self.hold.shared.client.let_go());
+        let_others_run(py, || self.hold.shared.client.let_go());
     }
 
     /// What another process needs to make the future again: the cluster, the client, the task's

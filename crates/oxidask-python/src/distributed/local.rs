@@ -17,6 +17,8 @@ use super::executor::{Executor, Home};
 use super::objects::Objects;
 use super::views::Pin;
 
+use crate::evaluate::let_others_run;
+
 /// A worker's way to a cluster in the same process.
 struct Near {
     cluster: Weak<Cluster>,
@@ -135,7 +137,7 @@ impl ThreadCluster {
 
     /// Adds a worker; its threads are to be started by the caller.
     fn add_worker(&self, py: Python<'_>, threads: u32, name: Option<String>) -> Executor {
-        py.detach(|| {
+        let_others_run(py, || {
             let worker = self.cluster.next_worker();
             let inbox = Arc::new(Inbox::new(threads as usize));
             let mouth = Arc::new(Near { cluster: Arc::downgrade(&self.cluster), worker });
@@ -150,11 +152,11 @@ impl ThreadCluster {
 
     /// Cancels all tasks of all clients.
     fn cancel_all(&self, py: Python<'_>, reason: &str) {
-        py.detach(|| self.cluster.cancel_all(reason));
+        let_others_run(py, || self.cluster.cancel_all(reason));
     }
 
     /// Ends the cluster: clients are told, workers leave once their tasks have ended.
     fn close(&self, py: Python<'_>, reason: &str) {
-        py.detach(|| self.cluster.close(reason));
+        let_others_run(py, || self.cluster.close(reason));
     }
 }

@@ -14,7 +14,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::executor::{Executor, start_thread};
-use crate::evaluate::let_exceptions_in;
+use crate::evaluate::{let_exceptions_in, let_others_run};
 
 /// How long a wait lasts before somebody looks for Ctrl-C.
 const TICK: Duration = Duration::from_millis(10);
@@ -135,7 +135,7 @@ fn lend<R>(executor: &Bound<'_, Executor>, wait: impl FnOnce() -> PyResult<R>) -
 /// The running task gives its slot to others; says whether its thread has to run them itself.
 fn leave_slot(executor: &Bound<'_, Executor>, urgency: Option<i64>) -> bool {
     let (this, py) = (executor.get(), executor.py());
-    let meanwhile = py.detach(|| {
+    let meanwhile = let_others_run(py, || {
         let meanwhile = this.inbox.lend_slot(urgency);
         this.mouth.say(FromWorker::Lends { is_lent: true });
         this.mouth.flush();
@@ -162,13 +162,13 @@ fn return_to_slot(executor: &Bound<'_, Executor>, urgency: Option<i64>) -> PyRes
         let forced = outcome.is_err() || this.is_told_to_stop();
         let at_most = if forced { Duration::ZERO } else { TICK };
         if this.inbox.take_slot_back(Duration::ZERO, forced)
-            || py.detach(|| this.inbox.take_slot_back(at_most, forced))
+            || let_others_run(py, || this.inbox.take_slot_back(at_most, forced))
         {
             break;
         }
         outcome = look_for_exceptions(py);
     }
-    py.detach(|| this.mouth.say(FromWorker::Lends { is_lent: false }));
+    let_others_run(py, || this.mouth.say(FromWorker::Lends { is_lent: false }));
     outcome
 }
 
@@ -196,7 +196,7 @@ pub(super) fn look_around(py: Python<'_>) -> PyResult<()> {
         HELPS.set(false);
         executor.execute(py, number, run);
         HELPS.set(true);
-        py.detach(|| executor.mouth.flush());
+        let_others_run(py, || executor.mouth.flush());
     }
     Ok(())
 }

@@ -9,6 +9,8 @@ use pyo3::prelude::*;
 use super::local::ThreadCluster;
 use super::process::ProcessCluster;
 
+use crate::evaluate::let_others_run;
+
 /// A page of a cluster, served on the loopback interface until it is closed.
 #[pyclass(frozen, module = "oxidask._core")]
 pub(crate) struct Page(page::Page);
@@ -31,7 +33,7 @@ impl Page {
         for byte in secret {
             let _ = write!(token, "{byte:02x}");
         }
-        Ok(Self(py.detach(|| page::Page::serve(cluster, port, token))?))
+        Ok(Self(let_others_run(py, || page::Page::serve(cluster, port, token))?))
     }
 
     /// Its address, with the token.
@@ -42,6 +44,6 @@ impl Page {
 
     /// Ends it.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.0.close());
+        let_others_run(py, || self.0.close());
     }
 }

@@ -29,6 +29,8 @@ use super::objects::Objects;
 use super::serialize;
 use super::views::{self, LetGo, Pin, store_error};
 
+use crate::evaluate::let_others_run;
+
 /// A cluster whose workers are processes of this machine.
 #[pyclass(frozen, module = "oxidask._core")]
 pub(crate) struct ProcessCluster {
@@ -58,7 +60,7 @@ impl ProcessCluster {
         let memory_limits = memory.map(memory_limits).transpose()?;
         let memory = memory.map(memory_settings).transpose()?;
         let options = zygote_options(interpreter, hash_seed)?;
-        py.detach(|| {
+        let_others_run(py, || {
             let sockets = SocketFolder::open(&folder).map_err(store_error)?;
             let for_workers = sockets.listen("worker.sock").map_err(store_error)?;
             let for_clients = sockets.listen("scheduler.sock").map_err(store_error)?;
@@ -93,7 +95,7 @@ impl ProcessCluster {
         loop {
             let tick = Duration::from_millis(50);
             let left = until.saturating_duration_since(std::time::Instant::now());
-            match py.detach(|| self.host.wait_for_workers(count, left.min(tick))) {
+            match let_others_run(py, || self.host.wait_for_workers(count, left.min(tick))) {
                 Ok(true) => return Ok(true),
                 Ok(false) if left.is_zero() => return Ok(false),
                 Ok(false) => py.check_signals()?,
@@ -104,12 +106,12 @@ impl ProcessCluster {
 
     /// Starts one more worker.
     fn add_worker(&self, py: Python<'_>) -> PyResult<()> {
-        Ok(py.detach(|| self.host.launch_worker())?)
+        Ok(let_others_run(py, || self.host.launch_worker())?)
     }
 
     /// Starts some workers anew; with `cancels`, all tasks of all clients are cancelled before.
     fn restart(&self, py: Python<'_>, workers: Vec<u32>, cancels: bool) {
-        py.detach(|| {
+        let_others_run(py, || {
             if cancels {
                 self.cluster.cancel_all("the cluster was restarted");
             }
@@ -120,7 +122,7 @@ impl ProcessCluster {
 
     /// Ends all workers; kills those that have not gone after so many seconds.
     fn close(&self, py: Python<'_>, patience: f64) {
-        py.detach(|| {
+        let_others_run(py, || {
             self.host.close(Duration::from_secs_f64(patience));
             self.sockets.lock().expect("nothing panics while the lock is held").clear();
         });
@@ -350,7 +352,7 @@ pub(crate) fn worker_process(
     number: u32,
     threads: u32,
 ) -> PyResult<Executor> {
-    py.detach(|| connect(&socket, number, threads))
+    let_others_run(py, || connect(&socket, number, threads))
 }
 
 fn connect(socket: &Path, number: u32, threads: u32) -> PyResult<Executor> {

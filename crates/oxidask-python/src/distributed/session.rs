@@ -32,6 +32,7 @@ use super::views::{self, LetGo, Pin, store_error};
 use super::writer::{GraphWriter, Source};
 use crate::arguments::CallBuilder;
 use crate::delayed::Delayed;
+use crate::evaluate::let_others_run;
 use crate::graph::collect;
 use crate::identity::{Identity, check_key, random_identity};
 use crate::tokenize::token;
@@ -133,7 +134,7 @@ impl Shared {
         if let Some(identity) = self.client.identity(Duration::ZERO) {
             return Ok(identity);
         }
-        match py.detach(|| self.client.identity(GREETING)) {
+        match let_others_run(py, || self.client.identity(GREETING)) {
             Some(identity) => Ok(identity),
             None => Err(self.closed_error(py)?),
         }
@@ -170,7 +171,7 @@ impl Shared {
                         return Ok(Fetched::Value(object));
                     }
                     // It was lost, and is being made again.
-                    py.detach(|| std::thread::sleep(nested::tick()));
+                    let_others_run(py, || std::thread::sleep(nested::tick()));
                     nested::look_around(py)?;
                 }
                 Some(Got::Unusable(error)) => {
@@ -271,7 +272,7 @@ impl Shared {
         let (priority, depth) = nested::urgency_of_children(priority);
         let (graph, held) = writer.finish(first, wanted, priority, depth);
         if graph.len() > LONG_GRAPH {
-            py.detach(|| self.client.submit(graph));
+            let_others_run(py, || self.client.submit(graph));
         } else {
             self.client.submit(graph);
         }
@@ -362,7 +363,7 @@ impl Session {
                 let processes = cluster.cast::<ProcessCluster>()?.get();
                 (Arc::clone(&processes.cluster), Arc::default(), false)
             };
-        Ok(py.detach(|| {
+        Ok(let_others_run(py, || {
             let line = Arc::new(NearClient::default());
             let number = cluster.client_joined(Arc::clone(&line) as _);
             let near = NearCluster { cluster: Arc::clone(&cluster), client: number };
@@ -378,7 +379,7 @@ impl Session {
     /// A client of a cluster in another process, whose socket this is.
     #[staticmethod]
     fn far(py: Python<'_>, socket: PathBuf) -> PyResult<Self> {
-        let (client, arenas) = py.detach(|| connect_client(&socket))?;
+        let (client, arenas) = let_others_run(py, || connect_client(&socket))?;
         Ok(Self::new(client, Arc::default(), arenas, None, false))
     }
 
@@ -665,7 +666,7 @@ impl Session {
         let client = &self.shared.client;
         wait_until(py, None, |at_most| client.wait_all_or_error(&tasks, &mut from, skip, at_most))?;
         self.shared.show_output(py)?;
-        py.detach(|| self.shared.client.fetch(&tasks));
+        let_others_run(py, || self.shared.client.fetch(&tasks));
         let results = PyList::empty(py);
         for future in &futures {
             let this = future.get();
@@ -705,7 +706,7 @@ impl Session {
     /// Cancels futures.
     fn cancel(&self, py: Python<'_>, futures: Vec<Py<Future>>, reason: String) -> PyResult<()> {
         let tasks = tasks_of(&self.shared, &futures)?;
-        py.detach(|| self.shared.client.say(FromClient::Cancel { tasks, reason }));
+        let_others_run(py, || self.shared.client.say(FromClient::Cancel { tasks, reason }));
         Ok(())
     }
 
@@ -713,7 +714,7 @@ impl Session {
     fn retry(&self, py: Python<'_>, futures: Vec<Py<Future>>) -> PyResult<()> {
         let tasks = tasks_of(&self.shared, &futures)?;
         self.shared.client.forget_errors(&tasks);
-        py.detach(|| self.shared.client.say(FromClient::Retry { tasks }));
+        let_others_run(py, || self.shared.client.say(FromClient::Retry { tasks }));
         Ok(())
     }
 
@@ -732,7 +733,7 @@ impl Session {
         key: Py<PyAny>,
     ) -> PyResult<Py<Future>> {
         let (_, own) = self.shared.identity(py)?;
-        let held = py.detach(|| self.shared.adopted(client, task, identity, own));
+        let held = let_others_run(py, || self.shared.adopted(client, task, identity, own));
         Py::new(py, Future::new(held, Name::Key(key)))
     }
 
@@ -772,7 +773,7 @@ impl Session {
             program: program.into(),
             objects,
         };
-        py.detach(|| self.shared.client.say(message));
+        let_others_run(py, || self.shared.client.say(message));
         let mut answers = None;
         wait_until(py, None, |at_most| {
             answers = self.shared.client.take_answers(call, at_most);
@@ -808,9 +809,9 @@ impl Session {
             _ => return Err(PyValueError::new_err(format!("no such question: {question:?}"))),
         };
         let call = self.shared.client.next_call();
-        py.detach(|| self.shared.client.say(FromClient::Ask { call, question }));
+        let_others_run(py, || self.shared.client.say(FromClient::Ask { call, question }));
         loop {
-            if let Some(text) = py.detach(|| self.shared.client.take_told(call, TICK)) {
+            if let Some(text) = let_others_run(py, || self.shared.client.take_told(call, TICK)) {
                 return Ok(text);
             }
             if self.shared.client.closed().is_some() {
@@ -828,7 +829,7 @@ impl Session {
 
     /// Waits, at most so long, for output of tasks; says whether there is any.
     fn wait_for_output(&self, py: Python<'_>, timeout: f64) -> bool {
-        py.detach(|| self.shared.client.wait_for_output(Duration::from_secs_f64(timeout)))
+        let_others_run(py, || self.shared.client.wait_for_output(Duration::from_secs_f64(timeout)))
     }
 
     /// Output of tasks that has come, each piece with its kind, and how many pieces were dropped.
@@ -850,7 +851,7 @@ impl Session {
 
     /// Tells the cluster what was dropped.
     fn let_go(&self, py: Python<'_>) {
-        py.detach(|| self.shared.client.let_go());
+        let_others_run(py, || self.shared.client.let_go());
     }
 
     /// Why the connection ended, or None.
@@ -860,7 +861,7 @@ impl Session {
 
     /// Says goodbye.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| {
+        let_others_run(py, || {
             if let Some((cluster, number)) = &self.shared.near {
                 cluster.client_lost(*number);
             } else {
@@ -1115,7 +1116,7 @@ impl Watcher {
     /// Adds futures.
     fn add(&self, py: Python<'_>, futures: Vec<Py<Future>>) -> PyResult<()> {
         let tasks = tasks_of(&self.shared, &futures)?;
-        py.detach(|| self.shared.client.watch(&tasks, &self.watch));
+        let_others_run(py, || self.shared.client.watch(&tasks, &self.watch));
         Ok(())
     }
 

@@ -20,6 +20,8 @@ use xxhash_rust::xxh3::Xxh3;
 use super::program::write_pickle;
 use super::serialize;
 
+use crate::evaluate::let_others_run;
+
 /// Objects smaller than this are copied out of shared memory: a mapping would cost more.
 const WORTH_A_MAPPING: u64 = 1 << 20;
 /// Objects smaller than this are sent along with messages.
@@ -101,7 +103,7 @@ pub(crate) fn view<'py>(
     } else {
         // SAFETY: the arena's writer frees the extent only after the pin was let go of.
         let view = unsafe { View::map(file.as_fd(), extent) }.map_err(store_error)?;
-        py.detach(|| check(file.as_fd(), stored, view.bytes()))?;
+        let_others_run(py, || check(file.as_fd(), stored, view.bytes()))?;
         let memory = Bound::new(py, SharedMemory { view, _pin: Arc::clone(pin) })?;
         let whole = PyMemoryView::from(memory.as_any())?;
         for (start, len) in places {
