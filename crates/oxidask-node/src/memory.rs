@@ -293,7 +293,7 @@ impl NodeState {
                 self.memory.in_flight += nbytes;
             }
             (None, Some(Value::Stored(stored))) if disk_works => {
-                let stored = stored.clone();
+                let stored = Stored::clone(stored);
                 self.store.pin(&stored, Reader::Disk);
                 self.memory.in_flight += stored.len;
                 self.memory.writing.insert(task, Writing { attempt, stored: stored.clone() });
@@ -324,10 +324,8 @@ impl NodeState {
                 self.memory.disk_problem = None;
                 self.store.add(&copy, Some(task));
                 let is_kept = match self.entry(task, attempt) {
-                    Some(Entry { value: Some(value), .. })
-                        if *value == Value::Stored(stored.clone()) =>
-                    {
-                        *value = Value::Stored(copy.clone());
+                    Some(Entry { value: Some(Value::Stored(value)), .. }) if **value == stored => {
+                        **value = copy.clone();
                         true
                     }
                     _ => false,

@@ -31,7 +31,13 @@ fn inline(text: &'static str) -> Value {
 }
 
 fn stored(arena: u32, offset: u64) -> Value {
-    Value::Stored(Stored { arena, offset, len: 100, buffers: vec![100], head: Bytes::new() })
+    Value::Stored(Box::new(Stored {
+        arena,
+        offset,
+        len: 100,
+        buffers: vec![100],
+        head: Bytes::new(),
+    }))
 }
 
 /// What a node says, in words.
@@ -339,7 +345,7 @@ impl Tight {
     }
 
     fn large(arena: u32, task: u32) -> Value {
-        Value::Stored(Self::stored(arena, task))
+        Value::Stored(Box::new(Self::stored(arena, task)))
     }
 
     fn stored(arena: u32, task: u32) -> Stored {

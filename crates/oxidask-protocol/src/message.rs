@@ -61,8 +61,8 @@ impl Stored {
 pub enum Value {
     /// The value itself.
     Inline(Bytes),
-    /// In shared memory.
-    Stored(Stored),
+    /// In shared memory. Boxed, for there are many values, and few of them are large.
+    Stored(Box<Stored>),
     /// An object of the worker's process; others get it once it is published.
     Live,
 }

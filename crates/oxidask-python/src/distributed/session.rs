@@ -616,7 +616,7 @@ impl Session {
         let mut writer = GraphWriter::new(&self.shared);
         writer.set_names(vec![label.to_cow()?.into_owned()]);
         match self.shared.stored(value)? {
-            Some(Value::Stored(stored)) => writer.set_data(stored),
+            Some(Value::Stored(stored)) => writer.set_data(*stored),
             Some(Value::Inline(bytes)) => writer.program().1.extend_from_slice(&bytes),
             Some(Value::Live) | None => writer.write_value(value)?,
         }

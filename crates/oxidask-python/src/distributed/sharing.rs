@@ -89,7 +89,7 @@ impl Sharing {
                     return Ok(());
                 }
                 Packed::Pickle(pickle) => (xxh3_128(&pickle), Value::Inline(pickle.into())),
-                Packed::Stored(hash, stored) => (hash, Value::Stored(stored)),
+                Packed::Stored(hash, stored) => (hash, Value::Stored(Box::new(stored))),
             };
             part = Some(self.use_part(hash, body));
             write_part(hash, is_function, out);

@@ -143,7 +143,7 @@ pub(crate) fn store(
         return Ok((Value::Inline(plain.into()), total as u64));
     }
     let (stored, _) = apart.write(value.py(), arena, number, false)?;
-    Ok((Value::Stored(stored), total as u64))
+    Ok((Value::Stored(Box::new(stored)), total as u64))
 }
 
 /// A value on its way into calls of other processes.

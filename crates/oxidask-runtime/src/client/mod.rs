@@ -63,7 +63,17 @@ struct Slot {
     status: Status,
     got: Option<Got>,
     is_asked: bool,
-    watches: Vec<Arc<Watch>>,
+    #[expect(clippy::box_collection, reason = "there are many futures, and few are watched")]
+    watches: Option<Box<Vec<Arc<Watch>>>>,
+}
+
+impl Slot {
+    /// The future is done, or nobody will see that.
+    fn tell_watches(&mut self, task: ClientTask) {
+        for watch in self.watches.take().into_iter().flat_map(|watches| *watches) {
+            watch.add(task);
+        }
+    }
 }
 
 /// A queue into which futures fall when they are done.
@@ -248,9 +258,7 @@ impl Client {
                     let Some(slot) = state.slots.get_mut(task) else { continue };
                     slot.status = Status::Finished;
                     slot.got = value.map(|bytes| Got::Value(Value::Inline(bytes)));
-                    for watch in slot.watches.drain(..) {
-                        watch.add(task);
-                    }
+                    slot.tell_watches(task);
                 }
             }
             ToClient::Erred { task, problem } => {
@@ -258,9 +266,7 @@ impl Client {
                 if let Some(slot) = state.slots.get_mut(task) {
                     slot.status = Status::Erred(Arc::from(problem));
                     slot.got = None;
-                    for watch in slot.watches.drain(..) {
-                        watch.add(task);
-                    }
+                    slot.tell_watches(task);
                 }
             }
             ToClient::Value { task, value, version } => {
@@ -308,9 +314,7 @@ impl Client {
                 self.output_came.notify_all();
                 let State { slots, .. } = &mut *state;
                 for (task, slot) in slots.iter_mut() {
-                    for watch in slot.watches.drain(..) {
-                        watch.add(task);
-                    }
+                    slot.tell_watches(task);
                 }
             }
             ToClient::Welcome { cluster, client } => state.identity = Some((cluster, client)),
@@ -521,7 +525,7 @@ impl Client {
         for &task in tasks {
             match state.slots.get_mut(task) {
                 Some(slot) if matches!(slot.status, Status::Pending) && !is_closed => {
-                    slot.watches.push(Arc::clone(watch));
+                    slot.watches.get_or_insert_default().push(Arc::clone(watch));
                 }
                 _ => watch.add(task),
             }

@@ -334,7 +334,7 @@ impl Core {
     /// Nobody will read what came along in the client's own memory.
     fn give_back(&mut self, client: u64, graph: &Graph) {
         let bodies = graph.shared.iter().filter_map(|(_, body)| match body {
-            Value::Stored(stored) => Some(stored),
+            Value::Stored(stored) => Some(&**stored),
             _ => None,
         });
         for stored in bodies.chain(&graph.data) {
@@ -787,7 +787,7 @@ impl Core {
         if !self.taken.insert(task) {
             return Event::TaskErred { worker, task, attempt };
         }
-        let ending = Ending::Returned { nbytes: data.len, value: Value::Stored(data) };
+        let ending = Ending::Returned { nbytes: data.len, value: Value::Stored(Box::new(data)) };
         self.ended(worker, task, attempt, ending, 0)
     }
 

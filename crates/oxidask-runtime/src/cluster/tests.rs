@@ -247,7 +247,7 @@ fn a_client_shares_what_is_in_its_own_memory_only() {
     let (worker, notes) = scene.worker();
     let place = |arena, offset| {
         let (buffers, head) = (vec![100], Bytes::new());
-        Value::Stored(Stored { arena, offset, len: 100, buffers, head })
+        Value::Stored(Box::new(Stored { arena, offset, len: 100, buffers, head }))
     };
     let own = File::open("/dev/null").unwrap().into();
     let arena = scene.cluster.client_arena_added(scene.client, own);
