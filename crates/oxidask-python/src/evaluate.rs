@@ -77,9 +77,12 @@ pub(crate) fn detached<R>(_py: Python<'_>, wait: impl FnOnce() -> R) -> R {
 
 /// `Python::detach`, which in `PyO3` before 0.29.3 does not survive that the interpreter ends
 /// meanwhile.
-pub(crate) fn let_others_run<R: Ungil, F: Ungil + FnOnce() -> R>(py: Python<'_>, wait: F) -> R {
+pub(crate) fn let_others_run<'py, R: Ungil, F: Ungil + FnOnce() -> R>(
+    py: Python<'py>,
+    wait: F,
+) -> R {
     // Unknown to the compiler, which would leave the guard out: see `vectorcall`.
-    let detach = std::hint::black_box::<fn(Python<'_>, F) -> R>(|py, wait| py.detach(wait));
+    let detach = std::hint::black_box::<fn(Python<'py>, F) -> R>(Python::detach);
     let guard = HangThread;
     let result = detach(py, wait);
     std::mem::forget(guard);
