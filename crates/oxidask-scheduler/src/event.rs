@@ -9,7 +9,8 @@ use oxidask_protocol::{Attempt, GroupId, HostId, NameId, Pressure, ResourceId, T
 /// Something that happened. A shell makes these from threads, sockets and timers.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A worker is ready for work. Its id was never used before.
+    /// A worker is ready for work. Its id was never used before, or was that of the same worker
+    /// before it was lost: then all that it was given until then has ended, or never will report.
     WorkerJoined {
         /// The worker.
         worker: WorkerId,

@@ -57,11 +57,13 @@ pub enum Bug {
     RestrictionsEndWithTheWorker,
     /// Tasks start however short memory is.
     PressureIsIgnored,
+    /// Tasks that were asked back for a lost worker are still meant for it when it returns.
+    ReturningWorkerIsPromisedOldTasks,
 }
 
 impl Bug {
     /// Every one.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::LostWorkerKeepsItsTasks,
         Self::LostWorkerKeepsItsReplicas,
         Self::LostInputIsNotAwaited,
@@ -88,6 +90,7 @@ impl Bug {
         Self::SuspectsRunBesideOthers,
         Self::RestrictionsEndWithTheWorker,
         Self::PressureIsIgnored,
+        Self::ReturningWorkerIsPromisedOldTasks,
     ];
 }
 

@@ -17,7 +17,18 @@ pub(crate) enum Happening {
     /// A message from a worker reaches the scheduler.
     Told(WorkerId, Event),
     /// The scheduler notices that a worker is gone.
-    LossNoticed { worker: WorkerId, crashed: bool, running: Vec<TaskId> },
+    LossNoticed {
+        worker: WorkerId,
+        crashed: bool,
+        running: Vec<TaskId>,
+        returns_after_us: Option<u64>,
+    },
+    /// A worker that was taken for dead goes on.
+    GoesOn(WorkerId),
+    /// A worker that is taken for dead hears that it is, behind all that it was told before.
+    GivenUp(WorkerId),
+    /// It has let go of all that it had, and the scheduler hears that, behind all that it said.
+    Returned(WorkerId),
     /// An order of the scheduler reaches a worker.
     Ordered(WorkerId, Action),
     /// A request for a copy reaches its source.

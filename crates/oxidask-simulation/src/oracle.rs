@@ -101,6 +101,8 @@ pub(crate) struct Oracle {
     empty_since: Duration,
     /// Tasks that were part of more crashes than allowed when the last event came.
     too_many_crashes: Vec<TaskId>,
+    /// When tasks ended by themselves that had been alone in a crash.
+    mistakes: Vec<Duration>,
     /// Tasks that were cancelled or retried by the last event; `true` for retried.
     called: Vec<(TaskId, bool)>,
     /// Tasks that had failed before it.
@@ -120,6 +122,7 @@ impl Oracle {
             workers: BTreeMap::new(),
             empty_since: Duration::ZERO,
             too_many_crashes: Vec::new(),
+            mistakes: Vec::new(),
             called: Vec::new(),
             erred_before: Vec::new(),
             restricted: Vec::new(),
@@ -239,11 +242,17 @@ impl Oracle {
             Event::TaskErred { worker, task, attempt } => {
                 if self.answer(*worker, *task, *attempt)? == Some(Answered::Current) {
                     self.model_mut(*task).raises_told += 1;
+                    self.clear_suspicion(*task, now);
                 }
                 Ok(())
             }
-            Event::TaskFinished { worker, task, attempt, .. }
-            | Event::AttemptEnded { worker, task, attempt }
+            Event::TaskFinished { worker, task, attempt, .. } => {
+                if self.answer(*worker, *task, *attempt)? == Some(Answered::Current) {
+                    self.clear_suspicion(*task, now);
+                }
+                Ok(())
+            }
+            Event::AttemptEnded { worker, task, attempt }
             | Event::InputMissing { worker, task, attempt, .. } => {
                 self.answer(*worker, *task, *attempt).map(drop)
             }
@@ -301,16 +310,31 @@ impl Oracle {
         }
     }
 
+    /// A task that ends by itself has killed nobody.
+    fn clear_suspicion(&mut self, task: TaskId, now: Duration) {
+        let (alone, _) = std::mem::take(&mut self.model_mut(task).crashes);
+        self.mistakes.extend((0..alone).map(|_| now));
+    }
+
+    /// In how many crashes a task may have run alone.
+    fn crashes_allowed(&self, now: Duration) -> u32 {
+        let is_late = |&&at: &&Duration| at + Duration::from_secs(60) >= now;
+        let mistakes = self.mistakes.iter().rev().take_while(is_late).count().min(64) as u32;
+        let allowed = self.settings.allowed_failures;
+        (allowed + mistakes).min((allowed + 1) * 16)
+    }
+
     fn lose(&mut self, worker: WorkerId, suspects: &[TaskId], now: Duration) {
         let knew_one = self.knows_a_worker();
         let Some(known) = self.workers.remove(&worker) else { return };
+        let allowed = self.crashes_allowed(now);
         for task in known.given {
             let given = self.given[task.index()].take().expect("a worker's tasks are listed twice");
             if suspects.contains(&task) && !given.is_cancelled {
                 let (alone, beside_others) = &mut self.model_mut(task).crashes;
                 if given.is_alone || suspects.len() == 1 {
                     *alone += 1;
-                    if *alone > self.settings.allowed_failures {
+                    if *alone > allowed {
                         self.too_many_crashes.push(task);
                     }
                 } else {
@@ -627,7 +651,7 @@ impl Oracle {
                 culprit.behaviour != Behaviour::Returns && culprit.raises_told > culprit.retries
             }
             Failure::WorkersCrashed { times } => {
-                culprit.crashes.0 == times && times > self.settings.allowed_failures
+                culprit.crashes.0 == times && times > self.crashes_allowed(now)
             }
             Failure::NoWorker => {
                 let since = culprit.stuck_since.unwrap_or(self.empty_since);

@@ -18,11 +18,13 @@ pub(crate) enum Step {
         latency_us: u64,
         offer: Offer,
     },
-    /// A worker dies; the scheduler hears of it later, and perhaps of what was already sent.
+    /// A worker dies; the scheduler hears of it later, and perhaps of what was already sent. It may
+    /// have been taken for dead only: then it returns, without what it had.
     Kill {
         crashed: bool,
         notice_us: u64,
         messages_survive: bool,
+        returns_after_us: Option<u64>,
     },
     Submit {
         graph: usize,
@@ -146,6 +148,7 @@ impl Scenario {
                 crashed: random.chance(60),
                 notice_us: random.between(0, latencies * latency_us),
                 messages_survive: random.chance(50),
+                returns_after_us: random.chance(30).then(|| random.between(0, 50 * latency_us)),
             };
             self.steps.push((time(random), kill));
         }

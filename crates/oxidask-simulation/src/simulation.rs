@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use oxidask_protocol::{GroupId, HostId, Pressure, TaskId, TaskState, WorkerId};
-use oxidask_scheduler::{Action, Bug, Event, Outbox, SchedulerState};
+use oxidask_scheduler::{Action, Bug, Event, Offer, Outbox, SchedulerState};
 
 use crate::cluster::{Calendar, Happening, Link};
 use crate::graph::Behaviour;
@@ -118,6 +118,8 @@ struct Simulation<'story> {
     workers: Vec<ModelWorker>,
     /// Of each worker, whether what it sent before its death still arrives.
     messages_survive: Vec<bool>,
+    /// The window and the offer with which each worker joined.
+    joined: Vec<(u32, Offer)>,
     calendar: Calendar,
     scenario: Scenario,
     random: Random,
@@ -151,6 +153,7 @@ impl<'story> Simulation<'story> {
             oracle: Oracle::new(scenario.settings),
             workers: Vec::new(),
             messages_survive: Vec::new(),
+            joined: Vec::new(),
             calendar,
             summary: Summary { workers: scenario.initial_workers as usize, ..Summary::default() },
             scenario,
@@ -248,9 +251,23 @@ impl<'story> Simulation<'story> {
                 }
                 Ok(())
             }
-            Happening::LossNoticed { worker, crashed, running } => {
+            Happening::LossNoticed { worker, crashed, running, returns_after_us } => {
+                if let Some(after_us) = returns_after_us {
+                    self.calendar.after(after_us, Happening::GoesOn(worker));
+                }
                 self.deliver(Event::WorkerLost { worker, crashed, running })
             }
+            Happening::GoesOn(worker) => {
+                let order = Happening::GivenUp(worker);
+                self.calendar.send(Link::ToWorker(worker), order, &mut self.random);
+                Ok(())
+            }
+            Happening::GivenUp(worker) => {
+                let answer = Happening::Returned(worker);
+                self.calendar.send(Link::FromWorker(worker), answer, &mut self.random);
+                Ok(())
+            }
+            Happening::Returned(worker) => self.rejoin(worker),
             Happening::Ordered(worker, order) => self.obey(worker, &order),
             Happening::CopyAsked(transfer) => {
                 self.hand_out(transfer);
@@ -273,11 +290,12 @@ impl<'story> Simulation<'story> {
                 }
                 self.messages_survive.push(true);
                 self.calendar.set_latency(worker, latency_us);
+                self.joined.push((window, offer.clone()));
                 let offer = Box::new(offer);
                 self.deliver(Event::WorkerJoined { worker, host, threads, window, offer })
             }
-            Step::Kill { crashed, notice_us, messages_survive } => {
-                self.kill(crashed, notice_us, messages_survive);
+            Step::Kill { crashed, notice_us, messages_survive, returns_after_us } => {
+                self.kill(crashed, notice_us, messages_survive, returns_after_us);
                 Ok(())
             }
             Step::Submit { graph } => self.submit(graph),
@@ -332,7 +350,13 @@ impl<'story> Simulation<'story> {
         self.deliver(Event::PressureChanged { pressure })
     }
 
-    fn kill(&mut self, crashed: bool, notice_us: u64, messages_survive: bool) {
+    fn kill(
+        &mut self,
+        crashed: bool,
+        notice_us: u64,
+        messages_survive: bool,
+        returns_after_us: Option<u64>,
+    ) {
         let alive: Vec<usize> =
             (0..self.workers.len()).filter(|&worker| self.workers[worker].is_alive).collect();
         if alive.is_empty() {
@@ -349,7 +373,20 @@ impl<'story> Simulation<'story> {
         let worker = WorkerId(victim as u32);
         self.tell(|| format!("{worker} dies"));
         let running = self.workers[victim].running_tasks().collect();
-        self.calendar.after(notice_us, Happening::LossNoticed { worker, crashed, running });
+        // Who only holds results does not come back without them.
+        let returns_after_us = returns_after_us.filter(|_| self.workers[victim].threads > 0);
+        let noticed = Happening::LossNoticed { worker, crashed, running, returns_after_us };
+        self.calendar.after(notice_us, noticed);
+    }
+
+    /// A worker that was taken for dead joins once more, by the same id.
+    fn rejoin(&mut self, worker: WorkerId) -> Checked {
+        let gone = &self.workers[worker.index()];
+        let (host, threads) = (gone.host, gone.threads);
+        self.workers[worker.index()] = ModelWorker::new(worker, host, threads);
+        let (window, offer) = self.joined[worker.index()].clone();
+        let (threads, offer) = (threads as u32, Box::new(offer));
+        self.deliver(Event::WorkerJoined { worker, host, threads, window, offer })
     }
 
     fn submit(&mut self, graph: usize) -> Checked {
@@ -539,7 +576,9 @@ impl<'story> Simulation<'story> {
     }
 
     fn copy_answered(&mut self, transfer: Transfer, value: Option<u64>) -> Checked {
-        if !self.workers[transfer.to.index()].is_alive {
+        let to = &self.workers[transfer.to.index()];
+        // It may have been asked for before the worker was taken for dead, and returned.
+        if !to.is_alive || !to.awaits_copy(transfer.version) {
             return Ok(());
         }
         // A source that died while it sent may have sent it all.

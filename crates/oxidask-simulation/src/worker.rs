@@ -108,6 +108,11 @@ impl ModelWorker {
         self.waiting.is_empty() && self.running.is_empty() && !copies
     }
 
+    /// Whether it has asked for a copy that has not come.
+    pub(crate) fn awaits_copy(&self, version: Version) -> bool {
+        self.copying.get(&version) == Some(&Copying::UnderWay)
+    }
+
     /// Carries out an order of the scheduler. `serial` and `inputs` are those of the task to run;
     /// `stops` says whether a task that is cancelled while it runs can be stopped.
     pub(crate) fn obey(

@@ -25,6 +25,7 @@ impl SchedulerState {
         match was {
             Ended::Cancelled => self.go_on_without_ghost(task, outbox),
             Ended::Current => {
+                self.clear_suspicion(task);
                 if let Some(retries) = self.retries_left.get_mut(&task)
                     && *retries > 0
                 {

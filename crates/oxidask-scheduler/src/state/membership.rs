@@ -50,6 +50,7 @@ impl SchedulerState {
         if gone.threads > 0 {
             self.record(RecordBody::Worker { worker, threads: 0 }, outbox);
         }
+        self.end_promises_to(worker);
         let (mut interrupted, mut lost) = (Vec::new(), Vec::new());
         if !self.planted.has(Bug::LostWorkerKeepsItsReplicas) {
             self.remove_copies_at(worker);
@@ -77,8 +78,10 @@ impl SchedulerState {
                 self.tasks.attempt[task.index()] += 1;
                 if suspects.contains(&task) || self.planted.has(Bug::InnocentsAreBlamed) {
                     let was_alone = suspects.len() == 1 || gone.alone == Some(task);
+                    let allowed = self.settings.allowed_failures;
+                    let mistakes = self.mistakes.lately(self.now);
                     let crashes = self.crashes.entry(task).or_default();
-                    if let Some(times) = crashes.add(was_alone, self.settings.allowed_failures) {
+                    if let Some(times) = crashes.add(was_alone, allowed, mistakes) {
                         given_up.push((task, times));
                     }
                 }
@@ -106,6 +109,19 @@ impl SchedulerState {
         }
         if self.workers.runners() == 0 {
             self.park_common_queue(outbox);
+        }
+    }
+
+    /// Nothing is kept for a lost worker: it may come back.
+    fn end_promises_to(&mut self, worker: WorkerId) {
+        if self.emptied == Some(worker) {
+            self.emptied = None;
+        }
+        if self.planted.has(Bug::ReturningWorkerIsPromisedOldTasks) {
+            return;
+        }
+        for retraction in self.retracting.values_mut().filter(|one| one.to == worker) {
+            retraction.to = NOWHERE;
         }
     }
 

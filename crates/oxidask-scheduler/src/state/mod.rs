@@ -35,13 +35,14 @@ use crate::queue::RankSet;
 use crate::tasks::{NOWHERE, Tasks, flag};
 use crate::workers::{Urgency, Workers};
 use crate::{Event, Failure, Outbox, Outcome};
-use restricted::Crashes;
+use restricted::{Crashes, Mistakes};
 
 /// What can be set.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// How many crashes of workers a task may cause before it is given up. Those count in which it ran
-    /// alone: a task that was in a crash beside others is tried alone after that.
+    /// alone: a task that was in a crash beside others is tried alone after that. While something else
+    /// kills workers, as is seen from tasks that end well after a crash, it may be in more.
     pub allowed_failures: u32,
     /// How long a task may wait for a worker that can run it.
     pub no_worker_timeout: Duration,
@@ -88,7 +89,9 @@ pub struct SchedulerState {
     pub(crate) crashes: BTreeMap<TaskId, Crashes>,
     /// Those of them that wait for a worker that runs nothing else.
     pub(crate) suspects: BTreeSet<(Urgency, TaskId)>,
-    /// The worker that is given nothing for their sake.
+    /// Suspicions that turned out to be wrong.
+    pub(crate) mistakes: Mistakes,
+    /// The worker that is given nothing for the sake of suspects.
     pub(crate) emptied: Option<WorkerId>,
     /// Tasks that ask for something of their worker.
     pub(crate) classes: Classes,
@@ -258,6 +261,18 @@ impl SchedulerState {
     pub fn worker_of(&self, task: TaskId) -> Option<WorkerId> {
         let worker = self.tasks.worker[task.index()];
         (worker != NOWHERE).then_some(worker)
+    }
+
+    /// The attempts that a worker was given and has not ended, cancelled ones included. Walks over all
+    /// tasks.
+    pub fn attempts_at(&self, worker: WorkerId) -> Vec<(TaskId, Attempt)> {
+        let given = (0..self.tasks.len() as u32).map(TaskId).filter(|&task| {
+            self.tasks.worker[task.index()] == worker
+                && self.tasks.state(task) == TaskState::Processing
+        });
+        let given = given.map(|task| (task, self.tasks.attempt(task)));
+        let cancelled = self.ghosts.iter().filter(|(_, ghost)| ghost.0 == worker);
+        given.chain(cancelled.map(|(&task, ghost)| (task, ghost.1))).collect()
     }
 
     /// Whether a client wants the task's result.

@@ -1,7 +1,8 @@
 //! Tasks that not every worker may run at any time: those that ask for something, and those that
 //! may have killed a worker, which run alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 use oxidask_protocol::{Cause, TaskId, TaskState, WorkerId};
 
@@ -24,17 +25,43 @@ pub(crate) struct Crashes {
 /// too. It takes tasks that wait for others, and so are not left alone.
 const CRASHES_IN_COMPANY: u32 = 16;
 
+/// So long a crash is remembered of which the task that ran alone was innocent.
+const MEMORY_OF_MISTAKES: Duration = Duration::from_secs(60);
+
 impl Crashes {
-    /// Counts one more; how many there are, if that is too much.
-    pub(super) fn add(&mut self, was_alone: bool, allowed: u32) -> Option<u32> {
+    /// Counts one more; how many there are, if that is too much. Lately so many tasks were taken for
+    /// the cause of a crash and were not.
+    pub(super) fn add(&mut self, was_alone: bool, allowed: u32, mistakes: u32) -> Option<u32> {
+        let at_most = allowed.saturating_add(1).saturating_mul(CRASHES_IN_COMPANY);
         let (times, most) = if was_alone {
-            (&mut self.alone, allowed)
+            (&mut self.alone, allowed.saturating_add(mistakes).min(at_most))
         } else {
-            let most = allowed.saturating_add(1).saturating_mul(CRASHES_IN_COMPANY);
-            (&mut self.beside_others, most)
+            (&mut self.beside_others, at_most)
         };
         *times += 1;
         (*times > most).then_some(*times)
+    }
+}
+
+/// When tasks ended well that had been alone in a crash. Something else kills workers then, and may
+/// meet any task.
+#[derive(Debug, Default)]
+pub(crate) struct Mistakes(VecDeque<Duration>);
+
+impl Mistakes {
+    /// How many there were lately.
+    pub(super) fn lately(&mut self, now: Duration) -> u32 {
+        while self.0.front().is_some_and(|&at| at + MEMORY_OF_MISTAKES < now) {
+            self.0.pop_front();
+        }
+        self.0.len() as u32
+    }
+
+    fn add(&mut self, crashes: u32, now: Duration) {
+        self.lately(now);
+        let most = CRASHES_IN_COMPANY as usize * 4;
+        self.0.extend((0..crashes).map(|_| now));
+        self.0.drain(..self.0.len().saturating_sub(most));
     }
 }
 
@@ -59,6 +86,13 @@ impl SchedulerState {
     /// Whether the task may have killed a worker.
     pub(crate) fn is_suspect(&self, task: TaskId) -> bool {
         !self.crashes.is_empty() && self.crashes.contains_key(&task)
+    }
+
+    /// A task has ended by itself: what it was suspected of was not its doing.
+    pub(super) fn clear_suspicion(&mut self, task: TaskId) {
+        if let Some(crashes) = self.crashes.remove(&task) {
+            self.mistakes.add(crashes.alone, self.now);
+        }
     }
 
     /// Queues a task apart from those that any worker may run; `false` if it is not such a task.

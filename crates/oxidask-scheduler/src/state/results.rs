@@ -23,6 +23,9 @@ impl SchedulerState {
             self.drop_at(held_by, task, attempt, outbox);
             return;
         };
+        if was == Ended::Current && !self.crashes.is_empty() {
+            self.clear_suspicion(task);
+        }
         let holds = self.workers.get(held_by).is_some();
         if was == Ended::Cancelled {
             let state = self.tasks.state(task);

@@ -929,3 +929,58 @@ fn only_deaths_that_a_task_was_alone_in_count_against_it() {
     assert_eq!(handle(joined_with_two(3)), [run(WorkerId(3), 1, 1)]);
     assert_eq!(handle(finished(WorkerId(3), 1, 1)), [report(1, Outcome::Finished)]);
 }
+
+#[test]
+fn while_something_else_kills_workers_a_task_may_be_in_more_crashes() {
+    let mut state = SchedulerState::new(Settings { allowed_failures: 1, ..Settings::default() });
+    let mut outbox = Outbox::default();
+    let mut handle = |event, seconds| {
+        outbox.clear();
+        state.handle(event, Duration::from_secs(seconds), &mut outbox);
+        state.validate().unwrap_or_else(|broken| panic!("{broken}"));
+        outbox.actions.clone()
+    };
+    let crash = |number, task| crashed(WorkerId(number), &[task]);
+    handle(submitted(&[&[], &[], &[]], &[0, 1, 2]), 0);
+    handle(joined(WorkerId(0)), 0);
+    handle(crash(0, 0), 0);
+    // The first task was innocent: it ends well.
+    handle(joined(WorkerId(1)), 0);
+    handle(finished(WorkerId(1), 0, 1), 0);
+    handle(released(&[0]), 0);
+    handle(crash(1, 1), 50);
+    handle(joined(WorkerId(2)), 50);
+    assert_eq!(handle(crash(2, 1), 50), []);
+    handle(joined(WorkerId(3)), 50);
+    let given_up = report(1, failed(1, Failure::WorkersCrashed { times: 3 }));
+    assert!(handle(crash(3, 1), 50).contains(&given_up));
+    // A minute later nothing is known of who else might be to blame.
+    handle(joined(WorkerId(4)), 61);
+    handle(crash(4, 2), 61);
+    handle(joined(WorkerId(5)), 61);
+    let given_up = report(2, failed(2, Failure::WorkersCrashed { times: 2 }));
+    let actions = handle(crash(5, 2), 61);
+    assert!(actions.contains(&given_up), "{actions:?}");
+}
+
+#[test]
+fn a_worker_that_was_taken_for_lost_may_come_back_by_its_id() {
+    // Bob is to get a task back from Alice when he is taken for lost.
+    let with_window = |worker, window| Event::WorkerJoined {
+        worker,
+        host: HOST,
+        threads: 1,
+        window,
+        offer: Box::default(),
+    };
+    let gone = Event::WorkerLost { worker: BOB, crashed: false, running: vec![] };
+    let (task, attempt) = (TaskId(2), Attempt(0));
+    let given_back = Event::AttemptEnded { worker: ALICE, task, attempt };
+    // Tasks are known to be short, so that more than one is given.
+    let short = [with_window(ALICE, 4), submitted(&[&[], &[], &[]], &[0, 1, 2])];
+    let short = short.into_iter().chain([finished(ALICE, 0, 0)]);
+    let asked = actions_after(short.clone().chain([with_window(BOB, 4)]));
+    assert_eq!(asked, [Action::Retract { worker: ALICE, task, attempt }]);
+    let events = [with_window(BOB, 4), gone, with_window(BOB, 4), given_back];
+    assert_eq!(actions_after(short.chain(events)), [run(BOB, 2, 1)]);
+}
