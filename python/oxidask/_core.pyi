@@ -301,7 +301,10 @@ class Executor:
 @final
 class ThreadCluster:
     def __new__(
-        cls, id: int, limits: tuple[int, float | None], resources: list[tuple[str, int]]
+        cls,
+        id: int,
+        limits: tuple[int, float | None, float | None],
+        resources: list[tuple[str, int]],
     ) -> ThreadCluster: ...
     def add_worker(self, threads: int, name: str | None) -> Executor: ...
     def cancel_all(self, reason: str) -> None: ...
@@ -319,7 +322,7 @@ class ProcessCluster:
     def __new__(
         cls,
         id: int,
-        limits: tuple[int, float | None],
+        limits: tuple[int, float | None, float | None],
         resources: list[tuple[str, int]],
         folder: str,
         workers: int,

@@ -173,6 +173,26 @@ class _LogHandler(logging.Handler):
             self._last_resort.handle(record)
 
 
+def text_of_output(piece: tuple[int, Any]) -> str:
+    """Return what a piece of output would show in a terminal; it ends with a line end."""
+    kind, payload = piece
+    try:
+        if kind in (STDOUT, STDERR):
+            text = str(payload)
+        elif kind == LOG:
+            text = logging.Formatter("%(levelname)s %(name)s: %(message)s").format(
+                logging.makeLogRecord(pickle.loads(payload))
+            )
+        elif kind == WARNING:
+            message, category = pickle.loads(payload)
+            text = f"{category.__name__}: {message}"
+        else:
+            text = f"({payload:,} lines were left out)"
+    except Exception as error:
+        text = f"(output that cannot be read: {error!r})"
+    return text if text.endswith("\n") else text + "\n"
+
+
 def settings_for_workers() -> dict[str, str]:
     """Return the settings of this process for output, as environment variables.
 

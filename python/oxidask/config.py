@@ -95,6 +95,9 @@ _DEFAULTS: dict[str, Any] = {
             "allowed-failures": 3,
             # How long a task waits for a worker that can run it; None for no end.
             "no-workers-timeout": "300s",
+            # How long a worker's process may stand still, stopped by a signal or a debugger, before
+            # its tasks run elsewhere; None for no end.
+            "worker-ttl": "30s",
         },
     },
     # How long worker processes of scheduler="processes" wait for the next computation.

@@ -624,6 +624,62 @@ impl NodeState {
     /// of it.
     pub fn worker_lost(&mut self, worker: WorkerId, outputs: &mut Vec<Output>) {
         self.shared.worker_lost(worker);
+        self.objects_lost(worker, outputs);
+        let freed = self.store.reader_lost(Reader::Worker(worker));
+        Self::freed(freed, outputs);
+    }
+
+    /// A worker stands still, and nobody waits for it any longer: it is to let go of its objects and to
+    /// end these attempts that it was given, when it goes on. What it reads stays where it is until
+    /// then. Returns those attempts of which it will say that they have ended. To be called before the
+    /// scheduler hears of it.
+    pub fn worker_given_up(
+        &mut self,
+        worker: WorkerId,
+        attempts: &[(TaskId, Attempt)],
+        outputs: &mut Vec<Output>,
+    ) -> Vec<(TaskId, Attempt)> {
+        let was_sent = |&(task, attempt): &(TaskId, Attempt)| {
+            let waiting = self.waiting.get(&(worker, task));
+            waiting.is_none_or(|waiting| waiting.order.attempt != attempt)
+        };
+        let sent: Vec<(TaskId, Attempt)> = attempts.iter().copied().filter(was_sent).collect();
+        for &(task, attempt) in &sent {
+            let message = ToWorker::Cancel { task, attempt };
+            outputs.push(Output::Send { worker, message });
+        }
+        for (number, slot) in self.entries.iter().enumerate() {
+            let Some(entry) = slot.as_deref().filter(|entry| entry.live_at == Some(worker)) else {
+                continue;
+            };
+            let message = ToWorker::Drop { task: TaskId(number as u32), attempt: entry.attempt };
+            outputs.push(Output::Send { worker, message });
+        }
+        self.objects_lost(worker, outputs);
+        sent
+    }
+
+    /// A worker that nobody waits for has returned something: it may let go of it.
+    pub fn returned_in_vain(
+        &mut self,
+        worker: WorkerId,
+        (task, attempt): (TaskId, Attempt),
+        value: &Value,
+        outputs: &mut Vec<Output>,
+    ) {
+        match value {
+            Value::Inline(_) => {}
+            Value::Live => {
+                outputs.push(Output::Send { worker, message: ToWorker::Drop { task, attempt } });
+            }
+            Value::Stored(stored) => {
+                self.store.add(stored, None);
+                Self::freed(self.store.doom(stored), outputs);
+            }
+        }
+    }
+
+    fn objects_lost(&mut self, worker: WorkerId, outputs: &mut Vec<Output>) {
         let mut stranded = Vec::new();
         let mut given_up = Vec::new();
         for (number, slot) in self.entries.iter_mut().enumerate() {
@@ -654,8 +710,6 @@ impl NodeState {
                 Report::InputMissing { worker: reader, task, attempt, input, from: worker };
             outputs.push(Output::Report(report));
         }
-        let freed = self.store.reader_lost(Reader::Worker(worker));
-        Self::freed(freed, outputs);
     }
 
     /// The value of a result that the node itself keeps.

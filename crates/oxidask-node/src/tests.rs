@@ -536,3 +536,25 @@ fn a_disk_that_stays_full_makes_tasks_fail_and_is_tried_again() {
     tight.written(9);
     assert_eq!(tight.scene.run(BOB, 22, &[]).len(), 1, "the disk works again");
 }
+
+#[test]
+fn a_worker_that_is_given_up_ends_what_it_has_and_its_inputs_stay_meanwhile() {
+    let mut scene = Scene::new();
+    scene.returned(BOB, 0, stored(BOB.0, 64));
+    scene.returned(ALICE, 1, Value::Live);
+    scene.returned(BOB, 2, Value::Live);
+    scene.run(ALICE, 3, &[0, 1]);
+    scene.run(ALICE, 4, &[2]);
+    let attempts = [(TaskId(3), FIRST), (TaskId(4), FIRST)];
+    let sent = scene.node.worker_given_up(ALICE, &attempts, &mut scene.outputs);
+    // The second one waits here for its input, so the worker knows nothing of it.
+    assert_eq!(sent, [(TaskId(3), FIRST)]);
+    let told = told(&mut scene.outputs);
+    assert!(told[0].contains("Cancel"), "{told:?}");
+    assert_eq!(told[1..], ["w1 drop t1"]);
+    assert!(scene.drop_kept(0).is_empty(), "the worker may read it when it goes on");
+    let value = stored(ALICE.0, 128);
+    scene.node.returned_in_vain(ALICE, (TaskId(3), FIRST), &value, &mut scene.outputs);
+    assert_eq!(self::told(&mut scene.outputs), ["w1 free 128"]);
+    assert_eq!(scene.unpinned(Reader::Worker(ALICE), (BOB.0, 64)), ["w2 free 64"]);
+}

@@ -29,6 +29,8 @@ pub struct WorkerRow {
     pub threads: u32,
     /// Tasks that it has ended.
     pub ended: u64,
+    /// How long its process has stood still, if a signal or a debugger has stopped it.
+    pub stopped: Option<Duration>,
 }
 
 /// What is shown of tasks with the same name.
@@ -117,11 +119,18 @@ impl Overview {
             self.sum(|group| group.erred),
             self.sum(|group| group.no_worker),
         ];
-        let failed = match erred {
+        let mut failed = match erred {
             0 => String::new(),
             1 => " 1 task failed, or needs one that did.".to_owned(),
             _ => format!(" {} tasks failed, or need one that did.", count(erred)),
         };
+        match self.workers.iter().filter(|worker| worker.stopped.is_some()).count() {
+            0 => {}
+            1 => failed.push_str(" 1 worker is stopped."),
+            stopped => {
+                let _ = write!(failed, " {stopped} workers are stopped.");
+            }
+        }
         if self.workers.is_empty() {
             return format!("There is no worker; {} tasks wait for one.", count(waiting));
         }
@@ -199,17 +208,23 @@ impl Overview {
             "<table><thead><tr><th scope=\"col\">Name</th>\
              <th scope=\"col\" class=\"number\">Process</th>\
              <th scope=\"col\" class=\"number\">Threads</th>\
-             <th scope=\"col\" class=\"number\">Tasks ended</th></tr></thead>\n<tbody>\n",
+             <th scope=\"col\" class=\"number\">Tasks ended</th>\
+             <th scope=\"col\">State</th></tr></thead>\n<tbody>\n",
         );
         for worker in &self.workers {
             let _ = writeln!(
                 out,
                 "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td>\
-                 <td class=\"number\">{}</td><td class=\"number\">{}</td></tr>",
+                 <td class=\"number\">{}</td><td class=\"number\">{}</td>\
+                 <td{}>{}</td></tr>",
                 escaped(&shortened(&worker.name)),
                 worker.pid,
                 worker.threads,
-                count(worker.ended)
+                count(worker.ended),
+                if worker.stopped.is_some() { " class=\"bad\"" } else { "" },
+                worker
+                    .stopped
+                    .map_or("runs".to_owned(), |time| format!("stopped for {}", duration(time)))
             );
         }
         out.push_str("</tbody></table>\n");
@@ -292,7 +307,13 @@ mod tests {
     fn overview(name: &str) -> Overview {
         Overview {
             age: Duration::from_secs(75),
-            workers: vec![WorkerRow { name: name.to_owned(), pid: 7, threads: 2, ended: 1234 }],
+            workers: vec![WorkerRow {
+                name: name.to_owned(),
+                pid: 7,
+                threads: 2,
+                ended: 1234,
+                ..WorkerRow::default()
+            }],
             groups: vec![GroupRow {
                 name: name.to_owned(),
                 tasks: 2000,
@@ -314,6 +335,15 @@ mod tests {
             assert!(page.contains(text), "{text:?} is not in {page}");
         }
         assert!(page.contains("100 tasks are at the workers, 399 wait"));
+    }
+
+    #[test]
+    fn a_worker_that_stands_still_is_shown() {
+        let mut overview = overview("inc");
+        assert!(!overview.page().contains("stopped"));
+        overview.workers[0].stopped = Some(Duration::from_secs(3));
+        assert!(overview.page().contains("<td class=\"bad\">stopped for 3.0 s</td>"));
+        assert!(overview.page().contains("1 worker is stopped"), "{}", overview.page());
     }
 
     #[test]

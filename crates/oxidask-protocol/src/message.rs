@@ -459,6 +459,8 @@ pub enum Problem {
         times: u32,
         /// How the last of them died.
         cause: String,
+        /// What the task printed and logged last before that, as executors describe it.
+        last_words: Vec<Bytes>,
     },
     /// The client cancelled it, or something that it needs.
     Cancelled {

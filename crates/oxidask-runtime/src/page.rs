@@ -239,6 +239,7 @@ fn as_json(overview: &Overview) -> Value {
                 "pid": worker.pid,
                 "threads": worker.threads,
                 "ended": worker.ended,
+                "stopped": worker.stopped.map(|time| time.as_secs_f64()),
             })
         })
         .collect();

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+from typing import Any
 
 from oxidask._errors import OxidaskError
+from oxidask._output import text_of_output
+
+#: Lines of output that the error for a task that killed its worker shows at most.
+_MOST_LINES = 10
 
 
 class CancelledError(concurrent.futures.CancelledError):
@@ -22,19 +27,27 @@ class KilledWorker(OxidaskError):
         How the last of the workers died.
     allowed_failures : int
         How many deaths a task may be part of.
+    last_words : str
+        The last that it printed and logged before that; empty if nothing.
     """
 
-    def __init__(self, task: str, last_worker: str, allowed_failures: int) -> None:
-        super().__init__(task, last_worker, allowed_failures)
+    def __init__(
+        self, task: str, last_worker: str, allowed_failures: int, last_words: str = ""
+    ) -> None:
+        super().__init__(task, last_worker, allowed_failures, last_words)
         self.task = task
         self.last_worker = last_worker
         self.allowed_failures = allowed_failures
+        self.last_words = last_words
 
     def __str__(self) -> str:
+        deaths = self.allowed_failures + 1
+        workers = "a worker" if deaths == 1 else f"{deaths} workers"
+        said = f" The last that it printed or logged:\n{self.last_words}" if self.last_words else ""
         return (
-            f"task {self.task!r} was given up after {self.allowed_failures + 1} workers died while "
-            f"they ran it alone; the last one {self.last_worker}. Run it alone in this process to "
-            "see why: compute(scheduler='sync')"
+            f"task {self.task!r} was given up after {workers} died while they ran it alone; the "
+            f"last one {self.last_worker}. Run it alone in this process to see why: "
+            f"compute(scheduler='sync').{said}"
         )
 
 
@@ -92,9 +105,10 @@ def unusable(error: BaseException, key: str) -> BaseException:
     return error
 
 
-def killed(key: str, times: int, cause: str) -> BaseException:
-    """Return the error for a task whose workers died."""
-    return KilledWorker(key, cause or "died", times - 1)
+def killed(key: str, times: int, cause: str, last_words: list[tuple[int, Any]]) -> BaseException:
+    """Return the error for a task whose workers died; it said these pieces of output last."""
+    lines = "".join(map(text_of_output, last_words)).splitlines()
+    return KilledWorker(key, cause or "died", times - 1, "\n".join(lines[-_MOST_LINES:]))
 
 
 def cancelled(key: str, reason: str) -> BaseException:

@@ -20,6 +20,9 @@ def explain(client: Client, future: Future | None) -> str:
     if "chain" not in told:
         return f"{future.key!r} is not known to the cluster: its future was released."
     sentences = [_of_step(step, told["threads"]) for step in told["chain"]]
+    last = told["chain"][-1]
+    if last.get("stopped") is not None:
+        sentences.append(_of_stopped(last, told["worker_ttl"]))
     return "\n".join(sentences)
 
 
@@ -46,6 +49,18 @@ def _of_step(step: dict[str, Any], threads: int) -> str:
     return f"{key!r} is {state}."
 
 
+def _of_stopped(step: dict[str, Any], ttl: float | None) -> str:
+    elsewhere = (
+        "its tasks wait for it, for the setting 'distributed.scheduler.worker-ttl' is None"
+        if ttl is None
+        else f"after {ttl:g} s its tasks run elsewhere ('distributed.scheduler.worker-ttl')"
+    )
+    return (
+        f"Worker {step['worker']} has been stopped for {step['stopped']:.1f} s, by a signal or a "
+        f"debugger: send SIGCONT to its process {step['pid']} to go on; {elsewhere}."
+    )
+
+
 def _of_cluster(client: Client) -> str:
     told = json.loads(client._session.ask("workers"))
     workers = told["workers"]
@@ -54,4 +69,6 @@ def _of_cluster(client: Client) -> str:
     threads = sum(one["threads"] for one in workers)
     counts = [f"{count} {state}" for state, count in told["states"].items() if count]
     tasks = ", ".join(counts) or "no tasks"
-    return f"{len(workers)} workers with {threads} threads; {tasks}."
+    stopped = [one["name"] for one in workers if one["stopped"] is not None]
+    names = f" Stopped by a signal or a debugger: {', '.join(stopped)}." if stopped else ""
+    return f"{len(workers)} workers with {threads} threads; {tasks}.{names}"

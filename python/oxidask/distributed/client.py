@@ -547,9 +547,11 @@ class Client:
         -------
         dict
             ``type``, ``id``, ``address``, and ``workers``: a dictionary by worker's name with
-            ``nthreads``, ``pid``, ``name``, ``finished``, ``resources``, ``status`` ("running", or
-            "paused" when memory is short) and ``metrics``, of which ``memory`` has the bytes that
-            only the worker's process has, and ``spilled_bytes`` those of its host on disk;
+            ``nthreads``, ``pid``, ``name``, ``finished``, ``resources``, ``status`` ("running",
+            "paused" when memory is short, or "stopped" when a signal or a debugger has stopped its
+            process), ``stopped_for`` (seconds; None if it runs) and ``metrics``, of which
+            ``memory`` has the bytes that only the worker's process has, and ``spilled_bytes`` those
+            of its host on disk;
             ``tasks``: how many are in which state.
         """
         told = json.loads(self._open_session.ask("workers"))
@@ -562,7 +564,8 @@ class Client:
                 "nthreads": one["threads"],
                 "finished": one["finished"],
                 "resources": one["resources"],
-                "status": told["pressure"],
+                "status": told["pressure"] if one["stopped"] is None else "stopped",
+                "stopped_for": one["stopped"],
                 "metrics": {
                     "memory": one["memory"],
                     "spilled_bytes": {"memory": 0, "disk": told["spilled_nbytes"]},

@@ -105,12 +105,17 @@ impl Home for SameProcess {
     }
 }
 
-/// How many deaths a task may be part of, and for how many seconds it may wait for a worker that can
-/// run it.
-pub(crate) type Limits = (u32, Option<f64>);
+/// How many deaths a task may be part of, for how many seconds it may wait for a worker that can
+/// run it, and for how many seconds a worker may stand still before its tasks run elsewhere.
+pub(crate) type Limits = (u32, Option<f64>, Option<f64>);
 
-pub(crate) fn scheduler_settings((allowed_failures, timeout): Limits) -> SchedulerSettings {
-    let timeout = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+/// A number of seconds; none is as good as no end, too.
+pub(crate) fn duration(seconds: Option<f64>) -> Option<Duration> {
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+}
+
+pub(crate) fn scheduler_settings((allowed_failures, timeout, _): Limits) -> SchedulerSettings {
+    let timeout = duration(timeout);
     SchedulerSettings {
         allowed_failures,
         // As good as no end, and small enough to be added to a time.
@@ -131,7 +136,8 @@ impl ThreadCluster {
     #[new]
     fn new(id: u128, limits: Limits, resources: Vec<(String, u64)>) -> Self {
         let scheduler = scheduler_settings(limits);
-        let settings = Settings { scheduler, is_one_process: true, id, resources, memory: None };
+        let settings =
+            Settings { scheduler, is_one_process: true, id, resources, ..Settings::default() };
         Self { cluster: Arc::new(Cluster::new(settings)), objects: Arc::default() }
     }
 

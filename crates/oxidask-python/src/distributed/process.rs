@@ -24,7 +24,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::executor::{Executor, Home};
-use super::local::{Limits, scheduler_settings};
+use super::local::{Limits, duration, scheduler_settings};
 use super::objects::Objects;
 use super::serialize;
 use super::views::{self, LetGo, Pin, store_error};
@@ -70,6 +70,7 @@ impl ProcessCluster {
                 id,
                 resources,
                 memory: memory_limits,
+                worker_ttl: duration(limits.2),
             }));
             let forks = Arc::new(Forks {
                 options,
@@ -276,9 +277,32 @@ impl Launcher for Forking {
 fn how_it_ended(cause: ExitCause) -> String {
     match cause {
         ExitCause::Code(code) => format!("exited with status {code}"),
-        ExitCause::Signal(signal) => format!("was killed by signal {signal}"),
+        ExitCause::Signal(signal) => {
+            let name = name_of(signal).map_or(String::new(), |name| format!(" ({name})"));
+            format!("was killed by signal {signal}{name}")
+        }
         ExitCause::Unknown => "ended, and somebody else knows how".to_owned(),
     }
+}
+
+/// Names of signals that end processes, by their numbers on Linux.
+fn name_of(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        31 => "SIGSYS",
+        _ => return None,
+    })
 }
 
 // ---- In a worker process ----

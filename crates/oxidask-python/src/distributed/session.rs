@@ -217,8 +217,9 @@ impl Shared {
                 let error = self.error_of(py, error)?;
                 module.getattr("raised")?.call1((error.value(py), key))?
             }
-            Problem::Killed { key, times, cause } => {
-                module.getattr("killed")?.call1((key, times, cause))?
+            Problem::Killed { key, times, cause, last_words } => {
+                let words = pieces_of(py, last_words)?;
+                module.getattr("killed")?.call1((key, times, cause, words))?
             }
             Problem::Cancelled { key, reason } => {
                 module.getattr("cancelled")?.call1((key, reason))?
@@ -835,18 +836,7 @@ impl Session {
     /// Output of tasks that has come, each piece with its kind, and how many pieces were dropped.
     fn output<'py>(&self, py: Python<'py>) -> PyResult<(Pieces<'py>, u64)> {
         let (bodies, dropped) = self.shared.client.take_output();
-        let pieces = bodies
-            .iter()
-            .filter_map(|body| output::read(body))
-            .map(|piece| {
-                Ok(match piece {
-                    Piece::Text(kind, text) => (kind, PyString::new(py, text).into_any()),
-                    Piece::LeftOut(kind, count) => (kind, count.into_pyobject(py)?.into_any()),
-                    Piece::Other(kind, pickle) => (kind, PyBytes::new(py, pickle).into_any()),
-                })
-            })
-            .collect::<PyResult<_>>()?;
-        Ok((pieces, dropped))
+        Ok((pieces_of(py, &bodies)?, dropped))
     }
 
     /// Tells the cluster what was dropped.
@@ -916,6 +906,18 @@ fn tasks_of(shared: &Arc<Shared>, futures: &[Py<Future>]) -> PyResult<Vec<Client
 
 fn token_of<'py>(py: Python<'py>, function: &Bound<'py, PyAny>) -> PyResult<u128> {
     token(py, std::slice::from_ref(function), None)
+}
+
+/// What messages of workers say.
+fn pieces_of<'py>(py: Python<'py>, bodies: &[Bytes]) -> PyResult<Pieces<'py>> {
+    let pieces = bodies.iter().filter_map(|body| output::read(body)).map(|piece| {
+        Ok(match piece {
+            Piece::Text(kind, text) => (kind, PyString::new(py, text).into_any()),
+            Piece::LeftOut(kind, count) => (kind, count.into_pyobject(py)?.into_any()),
+            Piece::Other(kind, pickle) => (kind, PyBytes::new(py, pickle).into_any()),
+        })
+    });
+    pieces.collect()
 }
 
 /// What tasks ask for that were made in blocks of `annotate`, by the annotations of the block.

@@ -87,9 +87,19 @@ impl Core {
 
     /// Why there is no worker for a task.
     pub(super) fn why_no_worker(&self, task: TaskId) -> String {
-        let names: Vec<String> =
-            self.workers().iter().map(|(_, info)| format!("{:?}", info.name)).collect();
+        let names: Vec<String> = self
+            .workers
+            .values()
+            .filter(|entry| !entry.stillness.is_given_up())
+            .map(|entry| format!("{:?}", entry.info.name))
+            .collect();
         let asked = self.asked_by(task);
+        let stopped = self.stopped_in_words();
+        if names.is_empty() && !stopped.is_empty() {
+            return format!(
+                "all workers were stopped by a signal or a debugger: {stopped}; send SIGCONT to go on"
+            );
+        }
         if names.is_empty() {
             return "there is no worker".to_owned();
         }

@@ -14,6 +14,8 @@ use oxidask_scheduler::{Action, Event, Failure, Outbox, Outcome, SchedulerState,
 
 use super::adopted::Adopted;
 use super::asked::Offers;
+use super::last_words::LastWords;
+use super::stopped::Stillness;
 use super::submissions::{Submissions, Submitted, edges_of};
 use crate::arenas::Arenas;
 
@@ -54,13 +56,14 @@ pub struct Death {
     pub running: Vec<TaskId>,
 }
 
-struct Worker {
-    info: WorkerInfo,
+pub(super) struct Worker {
+    pub(super) info: WorkerInfo,
     line: Arc<dyn WorkerLine>,
     is_dirty: bool,
     finished: u64,
     /// Tasks that wait for others and lend their slots.
-    lent: i32,
+    pub(super) lent: i32,
+    pub(super) stillness: Stillness,
     /// Bytes that only its process has, when it was last looked at.
     anonymous: u64,
 }
@@ -86,10 +89,12 @@ pub(super) struct Core {
     adopted: Adopted,
     pub(super) now: Duration,
     outbox: Outbox,
-    outputs: Vec<Output>,
+    pub(super) outputs: Vec<Output>,
     /// What the scheduler is to be told, in order.
     events: VecDeque<Event>,
-    workers: BTreeMap<WorkerId, Worker>,
+    pub(super) workers: BTreeMap<WorkerId, Worker>,
+    /// How long a worker may stand still before its tasks run elsewhere; for ever if none.
+    pub(super) worker_ttl: Option<Duration>,
     clients: BTreeMap<u64, ClientEntry>,
     pub(super) offers: Offers,
     next_worker: u32,
@@ -99,8 +104,10 @@ pub(super) struct Core {
     errors: BTreeMap<TaskId, Bytes>,
     /// Why tasks failed that there was no memory for.
     refusals: BTreeMap<TaskId, Refusal>,
-    /// How the last worker died that ran a task.
-    deaths: BTreeMap<TaskId, String>,
+    /// How the last worker died that ran a task, and what the task said before.
+    deaths: BTreeMap<TaskId, (String, Vec<Bytes>)>,
+    /// What tasks say that run.
+    last_words: LastWords,
     /// Why tasks were cancelled.
     reasons: BTreeMap<TaskId, String>,
     /// Tasks that stand for data of clients, and whose data the node has taken in.
@@ -128,6 +135,7 @@ impl Core {
             outputs: Vec::new(),
             events: VecDeque::new(),
             workers: BTreeMap::new(),
+            worker_ttl: settings.worker_ttl,
             clients: BTreeMap::new(),
             offers: Offers::new(settings.resources),
             next_worker: 1,
@@ -136,6 +144,7 @@ impl Core {
             errors: BTreeMap::new(),
             refusals: BTreeMap::new(),
             deaths: BTreeMap::new(),
+            last_words: LastWords::default(),
             reasons: BTreeMap::new(),
             taken: BTreeSet::new(),
             calls: BTreeMap::new(),
@@ -389,11 +398,18 @@ impl Core {
         info: WorkerInfo,
         line: Arc<dyn WorkerLine>,
     ) {
-        let threads = info.threads;
         if let Some(arena) = info.arena {
             self.node.arena_added(arena, Reader::Worker(worker));
         }
-        let entry = Worker { info, line, is_dirty: false, finished: 0, anonymous: 0, lent: 0 };
+        let entry = Worker {
+            info,
+            line,
+            is_dirty: false,
+            finished: 0,
+            lent: 0,
+            stillness: Stillness::default(),
+            anonymous: 0,
+        };
         self.workers.insert(worker, entry);
         if self.is_closed {
             self.tell_worker(worker, ToWorker::Close);
@@ -403,8 +419,15 @@ impl Core {
             let nbytes = (limits.budget / IDLE_SHARE).min(MOST_IDLE);
             self.tell_worker(worker, ToWorker::KeepIdle { nbytes });
         }
+        self.join(worker);
+    }
+
+    /// The scheduler may use a worker from now on.
+    pub(super) fn join(&mut self, worker: WorkerId) {
+        let info = &self.workers[&worker].info;
+        let threads = info.threads;
         let window = threads + WINDOW;
-        let offer = Box::new(self.offers.of_worker(&self.workers[&worker].info.name));
+        let offer = Box::new(self.offers.of_worker(&info.name));
         self.tell(Event::WorkerJoined { worker, threads, window, host: HERE, offer });
     }
 
@@ -428,7 +451,8 @@ impl Core {
         }
         for &task in &death.running {
             if self.submissions.get(task).is_some() {
-                self.deaths.insert(task, death.cause.clone());
+                let words = self.last_words.take(task);
+                self.deaths.insert(task, (death.cause.clone(), words));
             }
         }
         let asked: Vec<u64> = self
@@ -449,17 +473,36 @@ impl Core {
     }
 
     pub(super) fn hear_worker(&mut self, worker: WorkerId, message: FromWorker) {
+        if self.workers.get(&worker).is_some_and(|entry| entry.stillness.is_given_up()) {
+            self.hear_given_up(worker, message);
+            return;
+        }
         match message {
             FromWorker::Ended { task, attempt, ending, duration_ns } => {
                 if let Some(entry) = self.workers.get_mut(&worker) {
                     entry.finished += 1;
                 }
+                self.last_words.take(task);
                 let event = self.ended(worker, task, attempt, ending, duration_ns);
                 self.tell(event);
             }
             FromWorker::Keeps { task, attempt } => {
                 self.tell(Event::RetractRefused { worker, task, attempt });
             }
+            FromWorker::Lends { is_lent } => {
+                let Some(entry) = self.workers.get_mut(&worker) else { return };
+                entry.lent += if is_lent { 1 } else { -1 };
+                // Threads say it one by one, and two may overtake each other.
+                let lent = entry.lent.max(0) as u32;
+                self.tell(Event::SlotsLent { worker, lent });
+            }
+            message => self.hear_of_results(worker, message),
+        }
+    }
+
+    /// A worker says something that does not concern the scheduler.
+    pub(super) fn hear_of_results(&mut self, worker: WorkerId, message: FromWorker) {
+        match message {
             FromWorker::Published { task, attempt, value } => {
                 self.node.published(task, attempt, value, &mut self.outputs);
                 self.carry_out_outputs();
@@ -473,21 +516,20 @@ impl Core {
                     Source::Task(task) => self.submissions.get(task).map(|one| one.client),
                     Source::Call(call) => self.calls.get(&call).map(|asked| asked.client),
                 };
+                if let (Source::Task(task), Some(_)) = (source, client) {
+                    self.last_words.add(task, &body);
+                }
                 // If nobody wants the task any more, nobody wants to read what it says.
                 if let Some(client) = client {
                     self.tell_client(client, ToClient::Output { body });
                 }
             }
             FromWorker::Answer { call, answer } => self.answered(worker, call, answer),
-            FromWorker::Lends { is_lent } => {
-                let Some(entry) = self.workers.get_mut(&worker) else { return };
-                entry.lent += if is_lent { 1 } else { -1 };
-                // Threads say it one by one, and two may overtake each other.
-                let lent = entry.lent.max(0) as u32;
-                self.tell(Event::SlotsLent { worker, lent });
-            }
-            // The shell has dealt with it, for it comes with a descriptor.
-            FromWorker::Joined { .. } => {}
+            // The shell deals with who joins; the scheduler was told all else.
+            FromWorker::Joined { .. }
+            | FromWorker::Ended { .. }
+            | FromWorker::Keeps { .. }
+            | FromWorker::Lends { .. } => {}
         }
     }
 
@@ -623,7 +665,7 @@ impl Core {
         self.carry_out_outputs();
     }
 
-    fn carry_out_outputs(&mut self) {
+    pub(super) fn carry_out_outputs(&mut self) {
         loop {
             let mut outputs = std::mem::take(&mut self.outputs);
             for output in outputs.drain(..) {
@@ -834,8 +876,8 @@ impl Core {
                 Problem::Raised { error, key }
             }
             Failure::WorkersCrashed { times } => {
-                let cause = self.deaths.get(&blame).cloned().unwrap_or_default();
-                Problem::Killed { key, times, cause }
+                let (cause, last_words) = self.deaths.get(&blame).cloned().unwrap_or_default();
+                Problem::Killed { key, times, cause, last_words }
             }
             Failure::NoWorker => Problem::NoWorker { key, reason: self.why_no_worker(blame) },
             Failure::Cancelled => {
@@ -849,6 +891,7 @@ impl Core {
         self.errors.remove(&task);
         self.refusals.remove(&task);
         self.deaths.remove(&task);
+        self.last_words.take(task);
         self.reasons.remove(&task);
         self.node.forget(task);
         self.adopted.forget(task);

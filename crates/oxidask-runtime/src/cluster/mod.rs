@@ -7,14 +7,17 @@
 mod adopted;
 mod asked;
 mod core;
+mod last_words;
+mod stopped;
 mod submissions;
 mod talk;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use oxidask_node::MemoryLimits;
 use oxidask_observe::page::Overview;
@@ -73,6 +76,8 @@ pub struct Settings {
     pub resources: Vec<(String, u64)>,
     /// How much memory workers may use together, if that is limited.
     pub memory: Option<MemoryLimits>,
+    /// How long a worker's process may stand still before its tasks run elsewhere; for ever if none.
+    pub worker_ttl: Option<Duration>,
 }
 
 /// The number of the arena that a client writes to; those of workers have the workers' numbers.
@@ -217,6 +222,11 @@ impl Cluster {
     /// Time went by: deadlines are looked at.
     pub fn tick(&self) {
         self.with(Core::tick);
+    }
+
+    /// Of the workers' processes these stand still, stopped by a signal or a debugger, and no others.
+    pub fn saw_stopped(&self, workers: &BTreeSet<WorkerId>) {
+        self.with(|core| core.saw_stopped(workers));
     }
 
     /// Workers that are there.

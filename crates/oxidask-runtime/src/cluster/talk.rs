@@ -23,6 +23,7 @@ impl Core {
             name: info.name,
             pid: info.pid,
             threads: info.threads,
+            stopped: self.still_for(worker),
         });
         let groups = self.groups().filter_map(|(name, group)| {
             let (tasks, finished) = self.scheduler.group_progress(group);
@@ -59,6 +60,7 @@ impl Core {
                     "finished": self.finished_by(worker),
                     "resources": self.offers.resources(),
                     "memory": self.memory_of(worker),
+                    "stopped": self.still_for(worker).map(|time| time.as_secs_f64()),
                 })
             })
             .collect();
@@ -111,7 +113,9 @@ impl Core {
                 .copied()
                 .filter(|&input| self.scheduler.state_of(input) != TaskState::Memory)
                 .collect();
-            let worker = self.scheduler.worker_of(current).map(|worker| worker.0);
+            let at = self.scheduler.worker_of(current);
+            let worker = at.map(|worker| worker.0);
+            let stopped = at.and_then(|worker| self.still_for(worker));
             let key = self.submission_of(current).map(|one| one.key(current));
             chain.push(json!({
                 "key": key,
@@ -121,6 +125,8 @@ impl Core {
                 "missing": missing.len(),
                 "asks_for": self.asked_by(current),
                 "reason": self.why_no_worker(current),
+                "stopped": stopped.map(|time| time.as_secs_f64()),
+                "pid": at.and_then(|worker| Some(self.workers.get(&worker)?.info.pid)),
             }));
             let waits_at_node = self
                 .scheduler
@@ -137,6 +143,7 @@ impl Core {
             }
         }
         let threads: u32 = self.workers().iter().map(|(_, info)| info.threads).sum();
-        json!({ "chain": chain, "threads": threads })
+        let ttl = self.worker_ttl.map(|time| time.as_secs_f64());
+        json!({ "chain": chain, "threads": threads, "worker_ttl": ttl })
     }
 }

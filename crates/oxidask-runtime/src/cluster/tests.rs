@@ -1,7 +1,9 @@
 //! A cluster whose workers and clients only take notes.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use oxidask_protocol::{
@@ -46,7 +48,11 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let cluster = Cluster::new(Settings::default());
+        Self::with(Settings::default())
+    }
+
+    fn with(settings: Settings) -> Self {
+        let cluster = Cluster::new(settings);
         let heard = Arc::<Notes<ToClient>>::default();
         let mut scene = Self { cluster, client: 0, heard };
         scene.client = scene.join(&scene.heard);
@@ -318,4 +324,88 @@ fn a_client_that_adopts_a_task_hears_of_its_end_and_keeps_its_result() {
     scene.cluster.hear_client(second, FromClient::Release { tasks: vec![5, 6] });
     scene.cluster.hear_client(second, adopt(9));
     assert!(matches!(problems(&other.take()).as_slice(), [Problem::Lost { .. }]));
+}
+
+fn stopped_now(settings_ttl: Option<Duration>) -> (Scene, WorkerId, Arc<Notes<ToWorker>>) {
+    let scene = Scene::with(Settings { worker_ttl: settings_ttl, ..Settings::default() });
+    let (worker, notes) = scene.worker();
+    (scene, worker, notes)
+}
+
+#[test]
+fn what_a_stopped_worker_ran_runs_elsewhere_and_its_late_answer_changes_nothing() {
+    let (scene, stopped, notes) = stopped_now(Some(Duration::ZERO));
+    scene.submit(graph(0, &[&[]], &[]));
+    let (task, attempt, _) = runs(&notes.take())[0];
+    let (other, other_notes) = scene.worker();
+    scene.cluster.saw_stopped(&BTreeSet::from([stopped]));
+    let told = notes.take();
+    assert!(matches!(told.as_slice(), [ToWorker::Cancel { .. }]), "{told:?}");
+    let (again, next, _) = runs(&other_notes.take())[0];
+    assert_eq!(again, task);
+    assert_ne!(next, attempt);
+    scene.returns(other, (task, next), "4");
+    scene.heard.take();
+
+    // It goes on, and says what it has to say; then it is given work again.
+    scene.cluster.saw_stopped(&BTreeSet::new());
+    scene.submit(graph(10, &[&[], &[]], &[]));
+    let told = other_notes.take();
+    assert_eq!(runs(&told).len(), told.len(), "the other one has not ended what it had");
+    scene.returns(stopped, (task, attempt), "wrong");
+    let told = other_notes.take();
+    let is_asked_back = told.iter().any(|one| matches!(one, ToWorker::Retract { .. }));
+    assert!(is_asked_back, "it is welcome back, and gets what waits elsewhere: {told:?}");
+    assert!(scene.cluster.is_current(task, next));
+    scene.cluster.hear_client(scene.client, FromClient::Fetch { tasks: vec![0] });
+    let heard = scene.heard.take();
+    let [ToClient::Value { value: Ok(Value::Inline(value)), .. }] = heard.as_slice() else {
+        panic!("{heard:?}")
+    };
+    assert_eq!(value.as_ref(), b"4");
+}
+
+#[test]
+fn objects_of_a_stopped_worker_are_made_again() {
+    let (scene, stopped, notes) = stopped_now(Some(Duration::ZERO));
+    scene.submit(graph(0, &[&[]], &[]));
+    let (task, attempt, _) = runs(&notes.take())[0];
+    let ending = Ending::Returned { value: Value::Live, nbytes: 1 };
+    scene
+        .cluster
+        .hear_worker(stopped, [FromWorker::Ended { task, attempt, ending, duration_ns: 1000 }]);
+    scene.cluster.saw_stopped(&BTreeSet::from([stopped]));
+    assert!(notes.take().iter().any(|message| matches!(message, ToWorker::Drop { .. })));
+    let (_, other_notes) = scene.worker();
+    assert_eq!(runs(&other_notes.take())[0].0, task);
+}
+
+#[test]
+fn a_worker_that_stood_still_for_a_moment_keeps_its_tasks() {
+    for ttl in [None, Some(Duration::from_secs(3600))] {
+        let (scene, stopped, notes) = stopped_now(ttl);
+        scene.submit(graph(0, &[&[]], &[]));
+        let (task, attempt, _) = runs(&notes.take())[0];
+        scene.cluster.saw_stopped(&BTreeSet::from([stopped]));
+        let overview = scene.cluster.overview();
+        assert!(overview.workers[0].stopped.is_some());
+        scene.cluster.saw_stopped(&BTreeSet::new());
+        assert!(scene.cluster.overview().workers[0].stopped.is_none());
+        assert!(notes.take().is_empty());
+        scene.returns(stopped, (task, attempt), "4");
+        assert!(scene.cluster.is_current(task, attempt));
+    }
+}
+
+#[test]
+fn a_stopped_worker_that_dies_is_gone() {
+    let (scene, stopped, notes) = stopped_now(Some(Duration::ZERO));
+    scene.submit(graph(0, &[&[]], &[]));
+    let (task, _, _) = runs(&notes.take())[0];
+    scene.cluster.saw_stopped(&BTreeSet::from([stopped]));
+    let cause = "was killed by signal 9".to_owned();
+    scene.cluster.worker_lost(stopped, Death { cause, crashed: true, running: vec![task] });
+    let (_, other_notes) = scene.worker();
+    assert_eq!(runs(&other_notes.take())[0].0, task);
+    assert!(problems(&scene.heard.take()).is_empty());
 }

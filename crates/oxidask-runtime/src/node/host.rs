@@ -17,6 +17,7 @@ use super::connection::{Flushed, Receiver, Sender};
 use super::memory::{Meter, Overgrown};
 use super::poller::{Poller, Ready};
 use super::spiller::Spiller;
+use super::stopped::stopped_workers;
 use crate::arenas::Arenas;
 use crate::cluster::{ClientLine, Cluster, Death, WorkerInfo, WorkerLine};
 
@@ -373,7 +374,7 @@ impl Host {
                     self.serve_connection(one, connection);
                 }
             }
-            self.bury(&mut connections);
+            self.bury(&mut connections, meter.as_ref());
             // In a statement of its own: who replaces takes the lock, too.
             let to_replace = std::mem::take(&mut self.lock().to_replace);
             for _ in 0..to_replace {
@@ -384,6 +385,7 @@ impl Host {
             }
             if ticked.elapsed() > TICK {
                 ticked = Instant::now();
+                self.cluster.saw_stopped(&stopped_workers(&self.cluster));
                 self.cluster.tick();
             }
         }
@@ -546,7 +548,7 @@ impl Host {
     }
 
     /// Deals with workers whose connections broke, once it is known how they died.
-    fn bury(&self, connections: &mut BTreeMap<u64, Connection>) {
+    fn bury(&self, connections: &mut BTreeMap<u64, Connection>, meter: Option<&Meter>) {
         let mut gone = Vec::new();
         for (&number, connection) in connections.iter() {
             let Some(broken) = connection.broken else { continue };
@@ -568,8 +570,11 @@ impl Host {
             }
             gone.push(number);
             let own_cause = self.lock().causes.remove(&worker);
-            let cause = own_cause.or(how).unwrap_or_else(|| "closed its connection".to_owned());
             let running = connection.running();
+            let cause = own_cause.unwrap_or_else(|| {
+                let growth = meter.map_or(String::new(), |meter| meter.growth(worker, &running));
+                how.unwrap_or_else(|| "closed its connection".to_owned()) + &growth
+            });
             let is_closing = self.is_closing.load(Ordering::SeqCst);
             let is_restarted = self.lock().restarted.remove(&worker);
             let death = Death { cause, crashed: !is_closing && !is_restarted, running };

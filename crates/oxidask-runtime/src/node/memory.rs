@@ -19,12 +19,16 @@ pub(super) struct Overgrown {
     pub(super) cause: String,
 }
 
-/// What a worker was seen to run, and its memory then.
+/// What a worker was seen to run, its memory then, and its memory now.
 #[derive(Default)]
 struct Seen {
     running: Vec<TaskId>,
     nbytes: u64,
+    last: u64,
 }
+
+/// Memory has grown that much if it is worth telling.
+const WORTH_TELLING: u64 = 32 << 20;
 
 /// Looks at workers' memory now and then.
 pub(super) struct Meter {
@@ -61,8 +65,8 @@ impl Meter {
             };
             sizes.push((worker, nbytes));
             let before = match self.seen.remove(&worker) {
-                Some(before) if before.running == running => before,
-                _ => Seen { running, nbytes },
+                Some(before) if before.running == running => Seen { last: nbytes, ..before },
+                _ => Seen { running, nbytes, last: nbytes },
             };
             if nbytes > self.limit {
                 let cause = self.cause(cluster, nbytes, &before);
@@ -75,6 +79,17 @@ impl Meter {
         self.next = Instant::now() + if is_much { OFTEN } else { SELDOM };
         cluster.memory_measured(&sizes);
         overgrown
+    }
+
+    /// How the memory of a worker that died had grown while it ran these tasks, in words; empty if it
+    /// had not.
+    pub(super) fn growth(&self, worker: WorkerId, running: &[TaskId]) -> String {
+        match self.seen.get(&worker) {
+            Some(seen) if seen.running == running && seen.last > seen.nbytes + WORTH_TELLING => {
+                format!(", after its memory had grown from {} to {} bytes", seen.nbytes, seen.last)
+            }
+            _ => String::new(),
+        }
     }
 
     fn cause(&self, cluster: &Cluster, nbytes: u64, before: &Seen) -> String {

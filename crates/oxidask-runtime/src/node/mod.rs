@@ -6,6 +6,7 @@ mod host;
 mod memory;
 mod poller;
 mod spiller;
+mod stopped;
 mod worker;
 pub mod zygote;
 

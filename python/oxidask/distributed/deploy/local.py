@@ -299,21 +299,25 @@ class LocalCluster:
             self._close()
 
 
-def _limits() -> tuple[int, float | None]:
-    """Return how many deaths a task may cause, and how long it may wait for a worker."""
+def _limits() -> tuple[int, float | None, float | None]:
+    """Return how many deaths a task may cause, how long it waits for a worker, or a stopped one."""
     failures = config.get("distributed.scheduler.allowed-failures", 3)
     if isinstance(failures, bool) or not isinstance(failures, int) or failures < 0:
         raise ValueError(
             f"distributed.scheduler.allowed-failures={failures!r}: an int from 0 is meant"
         )
-    timeout = config.get("distributed.scheduler.no-workers-timeout", None)
-    seconds = None if timeout is None else float(parse_timedelta(timeout))
+    return failures, _time_of("no-workers-timeout"), _time_of("worker-ttl")
+
+
+def _time_of(setting: str) -> float | None:
+    """Return the seconds of a setting of the scheduler; None for no end."""
+    time = config.get(f"distributed.scheduler.{setting}", None)
+    seconds = None if time is None else float(parse_timedelta(time))
     if seconds is not None and not seconds >= 0:
         raise ValueError(
-            f"distributed.scheduler.no-workers-timeout={timeout!r}: a time from 0 is meant, or "
-            "None for no end"
+            f"distributed.scheduler.{setting}={time!r}: a time from 0 is meant, or None for no end"
         )
-    return failures, seconds
+    return seconds
 
 
 def _check_options(options: dict[str, Any]) -> None:
