@@ -105,6 +105,14 @@ def unusable(error: BaseException, key: str) -> BaseException:
     return error
 
 
+def unreadable(error: BaseException, key: str) -> BaseException:
+    """Return why a result cannot be read in this process, with a note that names its task."""
+    note = f"oxidask: task {key!r} returned what cannot be read here; return what pickle can read"
+    if isinstance(error, Exception) and note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+    return error
+
+
 def killed(key: str, times: int, cause: str, last_words: list[tuple[int, Any]]) -> BaseException:
     """Return the error for a task whose workers died; it said these pieces of output last."""
     lines = "".join(map(text_of_output, last_words)).splitlines()

@@ -165,7 +165,12 @@ impl Shared {
                 got.is_some() || problem.is_some() || self.client.closed().is_some()
             })?;
             match got {
-                Some(Got::Value(value)) => return self.decode(py, &value).map(Fetched::Value),
+                Some(Got::Value(value)) => {
+                    return match self.decode(py, &value) {
+                        Ok(value) => Ok(Fetched::Value(value)),
+                        Err(error) => Err(noted(py, "unreadable", error, future)?),
+                    };
+                }
                 Some(Got::Here(task, attempt)) => {
                     if let Some(object) = self.objects.get(py, task, attempt) {
                         return Ok(Fetched::Value(object));
@@ -176,10 +181,7 @@ impl Shared {
                 }
                 Some(Got::Unusable(error)) => {
                     let error = self.error_of(py, &error)?;
-                    let module = py.import(intern!(py, "oxidask.distributed._problems"))?;
-                    let key = future.key(py)?.str()?;
-                    let error = module.getattr("unusable")?.call1((error.value(py), key))?;
-                    return Err(PyErr::from_value(error));
+                    return Err(noted(py, "unusable", error, future)?);
                 }
                 // Else time is up, or the cluster has ended.
                 None => return Ok(problem.map_or(Fetched::Nothing, Fetched::Problem)),
@@ -906,6 +908,13 @@ fn tasks_of(shared: &Arc<Shared>, futures: &[Py<Future>]) -> PyResult<Vec<Client
 
 fn token_of<'py>(py: Python<'py>, function: &Bound<'py, PyAny>) -> PyResult<u128> {
     token(py, std::slice::from_ref(function), None)
+}
+
+/// Why a result cannot be had, with a note about its task.
+fn noted(py: Python<'_>, note: &str, error: PyErr, future: &Future) -> PyResult<PyErr> {
+    let module = py.import(intern!(py, "oxidask.distributed._problems"))?;
+    let key = future.key(py)?.str()?;
+    Ok(PyErr::from_value(module.getattr(note)?.call1((error.value(py), key))?))
 }
 
 /// What messages of workers say.
