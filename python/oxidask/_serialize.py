@@ -231,14 +231,46 @@ def _pickled_error(error: BaseException) -> bytes | None:
     saved = error.__traceback__, error.__cause__, error.__context__, error.__suppress_context__
     try:
         error.__traceback__ = None
-        pickled = dump(error)
-        again = load(pickled)
-        return pickled if type(again).__name__ == type(error).__name__ else None
-    except BaseException:
-        return None
+        return _pickled_if_readable(error) or _pickled_if_readable(_WithoutInit(error))
     finally:
         error.__traceback__, error.__cause__, error.__context__ = saved[:3]
         error.__suppress_context__ = saved[3]
+
+
+def _pickled_if_readable(error: BaseException | _WithoutInit) -> bytes | None:
+    kind = error.kind if isinstance(error, _WithoutInit) else type(error)
+    try:
+        pickled = dump(error)
+        again = load(pickled)
+        # A class of the main script is another one each time it is read.
+        return pickled if type(again).__name__ == kind.__name__ else None
+    except BaseException:
+        return None
+
+
+class _WithoutInit:
+    """Is read as an exception whose `__init__` is not called.
+
+    Exceptions are pickled with what they gave to `Exception.__init__`, and read by calling their
+    class with that; many classes take other arguments.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.kind = type(error)
+
+    def __reduce__(self) -> Any:
+        if self.kind.__reduce__ is not BaseException.__reduce__:
+            raise TypeError(f"{self.kind.__qualname__} says itself how it is pickled")
+        return _error_without_init, (self.kind, self.error.args, vars(self.error))
+
+
+def _error_without_init(
+    kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]
+) -> BaseException:
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error
 
 
 def load_error(pickled: bytes) -> BaseException:

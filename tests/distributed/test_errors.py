@@ -14,7 +14,7 @@ PENDING = {}
 
 
 class TwoArguments(Exception):
-    """Cannot be read from a plain pickle: it is called with one argument then."""
+    """Its class cannot be called with what pickle keeps of it, one argument."""
 
     def __init__(self, code, reason):
         super().__init__(f"{code}: {reason}")
@@ -63,15 +63,26 @@ def in_a_local_class():
 # ---- Exceptions ----
 
 
-def test_an_exception_with_two_arguments_arrives_as_one_of_its_kind_or_is_described(client, mode):
+def test_an_exception_with_two_arguments_arrives_as_it_was_raised(client):
     error = client.submit(raise_it, TwoArguments, 7, "seven").exception()
-    if mode == "threads":
-        assert isinstance(error, TwoArguments)
-        assert (error.code, error.reason) == (7, "seven")
-    else:
-        assert isinstance(error, TaskError)
-        assert "TwoArguments: 7: seven" in str(error)
-        assert "in raise_it" in str(error)
+    assert type(error) is TwoArguments
+    assert (error.code, error.reason) == (7, "seven")
+    assert str(error) == "7: seven"
+    assert "in raise_it" in "".join(traceback.format_exception(error))
+
+
+def test_an_exception_of_a_local_class_with_two_arguments_arrives_too(client):
+    class Local(LookupError):
+        def __init__(self, *, code):
+            super().__init__(f"code {code}")
+            self.code = code
+
+    def fail():
+        raise Local(code=5)
+
+    error = client.submit(fail).exception()
+    assert isinstance(error, LookupError)
+    assert (type(error).__name__, str(error), error.code) == ("Local", "code 5", 5)
 
 
 @pytest.mark.parametrize("kind", [Unpicklable, UnreadableElsewhere])
