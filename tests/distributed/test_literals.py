@@ -181,6 +181,31 @@ def arena_bytes():
     return found
 
 
+def memory_files():
+    """Return the memory files of this process."""
+    links = (os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd"))
+    return {os.stat(link).st_ino for link in links if is_memory_file(link)}
+
+
+def is_memory_file(link):
+    try:
+        return "memfd:oxidask-client" in os.readlink(link)
+    except OSError:
+        return False
+
+
+def test_a_closed_client_keeps_no_memory_though_its_name_lives_on(cluster):
+    before = memory_files()
+    with Client(cluster, set_as_default=False) as client:
+        future = client.scatter(np.arange(float(MB)))
+        assert client.submit(total, future, 1).result() > 0
+        read = future.result()
+        assert len(memory_files() - before) == 1
+    wait_until(lambda: not memory_files() - before, "its memory is given back")
+    assert np.array_equal(read, np.arange(float(MB)))
+    assert client.status == "closed"
+
+
 def test_scattered_values_of_any_client_are_in_shared_memory(client):
     array = np.arange(float(MB))
     future = client.scatter(array)

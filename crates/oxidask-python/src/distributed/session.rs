@@ -862,6 +862,7 @@ impl Session {
             self.shared
                 .client
                 .deliver(ToClient::Closed { reason: "the client was closed".to_owned() });
+            self.shared.client.close_arena();
         });
     }
 

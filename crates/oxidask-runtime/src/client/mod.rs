@@ -247,6 +247,11 @@ impl Client {
         self.arena.free(offset, len);
     }
 
+    /// Lets go of the arena, as the client is closed.
+    pub fn close_arena(&self) {
+        self.arena.close();
+    }
+
     // ---- Listening ----
 
     /// Takes in what the cluster says.

@@ -9,7 +9,7 @@ use oxidask_store::{Arena, ArenaSettings, Extent, StoreError};
 enum State {
     #[default]
     Unknown,
-    /// Workers cannot see memory of this process.
+    /// Workers cannot see memory of this process, or the client was closed.
     Impossible,
     Open(Arc<Arena>, u32),
 }
@@ -38,6 +38,12 @@ impl OwnArena {
             State::Open(arena, number) => Some((Arc::clone(arena), *number)),
             State::Unknown | State::Impossible => None,
         })
+    }
+
+    /// Lets go of the memory; what others look at stays as long as they do. Not to be called by
+    /// whoever has the cluster's lock, for which somebody in `get` may wait.
+    pub(super) fn close(&self) {
+        *self.0.lock().expect("nothing panics while the lock is held") = State::Impossible;
     }
 
     pub(super) fn free(&self, offset: u64, length: u64) {

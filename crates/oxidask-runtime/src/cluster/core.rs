@@ -381,6 +381,10 @@ impl Core {
         }
     }
 
+    pub(super) fn has_client(&self, client: u64) -> bool {
+        self.clients.contains_key(&client)
+    }
+
     pub(super) fn client_count(&self) -> usize {
         self.clients.len()
     }

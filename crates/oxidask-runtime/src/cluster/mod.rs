@@ -181,8 +181,11 @@ impl Cluster {
     pub fn client_arena_added(&self, client: u64, descriptor: OwnedFd) -> u32 {
         let arena = arena_of_client(client);
         self.with(|core| {
-            core.arenas.insert(arena, descriptor);
-            core.client_arena_added(arena, client);
+            // A client that was lost meanwhile puts nothing there any more.
+            if core.has_client(client) {
+                core.arenas.insert(arena, descriptor);
+                core.client_arena_added(arena, client);
+            }
         });
         arena
     }
