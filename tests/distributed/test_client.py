@@ -617,6 +617,39 @@ def test_cancelling_a_queued_task(client, gate, tally):
     assert len(tally) == 0
 
 
+class SlowToLoad:
+    """A function that stands at a gate while a worker reads it, and then leaves a mark."""
+
+    def __init__(self, gate, tally):
+        self.gate = gate
+        self.tally = tally
+
+    def __call__(self, number):
+        return abs(number)
+
+    def __reduce__(self):
+        return load_slowly, (self.gate, self.tally)
+
+
+def load_slowly(gate, tally):
+    gate.pass_through()
+    tally.add()
+    return abs
+
+
+def test_a_cancel_does_not_break_off_an_import(client, gate, tally, mode):
+    """What a task's function imports is there for later tasks, so it must be whole."""
+    if mode == "threads":
+        pytest.skip("functions are not read from pickles")
+    future = client.submit(SlowToLoad(gate, tally), -1, pure=False)
+    gate.wait_for_somebody()
+    future.cancel()
+    client.run(abs, -1)  # Workers hear this after the cancel.
+    gate.open()
+    wait_until(lambda: len(tally) == 1, "the function is loaded")
+    assert client.gather(client.map(inc, range(20), pure=False)) == list(range(1, 21))
+
+
 def test_cancelling_a_running_task_frees_its_slot(client, tally):
     def forever():
         tally.add()

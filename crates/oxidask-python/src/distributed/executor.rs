@@ -81,6 +81,8 @@ struct Running {
     is_interrupted: bool,
     /// Its thread has been given the exception.
     is_raised: bool,
+    /// Its thread loads a function or another part of its call, and is not to be stopped in it.
+    is_loading: bool,
     /// What it has printed, once it has.
     printed: Option<Box<Printed>>,
 }
@@ -337,9 +339,15 @@ impl Executor {
 
     fn begin(&self, source: Source, attempt: Attempt) {
         let thread = thread_number();
-        let (is_interrupted, is_raised, printed) = (false, false, None);
-        let entry = Running { thread, source, attempt, is_interrupted, is_raised, printed };
-        self.running.lock().expect(NO_PANIC).push(entry);
+        self.running.lock().expect(NO_PANIC).push(Running {
+            thread,
+            source,
+            attempt,
+            is_interrupted: false,
+            is_raised: false,
+            is_loading: false,
+            printed: None,
+        });
     }
 
     /// Something has ended in this thread; says whether it was told to stop.
@@ -402,6 +410,7 @@ impl Executor {
         if let Some(entry) = running.iter_mut().rfind(|entry| entry.thread == thread)
             && entry.is_interrupted
             && !entry.is_raised
+            && !entry.is_loading
         {
             entry.is_raised = true;
             raise_in_thread(py, thread, &exception);
@@ -410,6 +419,26 @@ impl Executor {
                 // Without a coroutine nothing happens; one that cannot be cancelled goes on.
                 drop(event_loop.call_method1(py, intern!(py, "cancel"), (thread,)));
             }
+        }
+    }
+
+    /// Loads a part of the call of the task that the calling thread runs. It is not stopped in it:
+    /// a module whose import was broken off would be of no use to later tasks.
+    fn loaded<T>(&self, py: Python<'_>, load: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+        let thread = thread_number();
+        self.set_loading(thread, true);
+        let part = load();
+        self.set_loading(thread, false);
+        if self.is_told_to_stop() {
+            self.raise_in_innermost(py, thread);
+        }
+        part
+    }
+
+    fn set_loading(&self, thread: u64, is_loading: bool) {
+        let mut running = self.running.lock().expect(NO_PANIC);
+        if let Some(entry) = running.iter_mut().rfind(|entry| entry.thread == thread) {
+            entry.is_loading = is_loading;
         }
     }
 
@@ -516,10 +545,12 @@ impl Executor {
         Ok(Value::Inline(plain.into()))
     }
 
+    fn known_function(&self, py: Python<'_>, hash: ContentHash) -> Option<Py<PyAny>> {
+        let functions = self.functions.lock().expect(NO_PANIC);
+        functions.get(&hash).map(|function| function.clone_ref(py))
+    }
+
     fn function(&self, py: Python<'_>, hash: ContentHash) -> PyResult<Py<PyAny>> {
-        if let Some(function) = self.functions.lock().expect(NO_PANIC).get(&hash) {
-            return Ok(function.clone_ref(py));
-        }
         let function = self.part(py, hash)?.unbind();
         let mut functions = self.functions.lock().expect(NO_PANIC);
         // Another thread may have been faster: all calls use the same one.
@@ -663,11 +694,15 @@ impl Context for TaskContext<'_> {
     }
 
     fn function<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>> {
-        Ok(self.executor.function(py, hash)?.into_bound(py))
+        if let Some(function) = self.executor.known_function(py, hash) {
+            return Ok(function.into_bound(py));
+        }
+        let function = self.executor.loaded(py, || self.executor.function(py, hash))?;
+        Ok(function.into_bound(py))
     }
 
     fn shared<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>> {
-        self.executor.part(py, hash)
+        self.executor.loaded(py, || self.executor.part(py, hash))
     }
 
     fn settled(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
