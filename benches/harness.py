@@ -7,12 +7,15 @@ A line holds the numbers and where they came from: machine, load, commit, versio
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -250,19 +253,29 @@ def run_child(arguments: Sequence[str], *, python: str = sys.executable, timeout
     timeout : float
         Seconds after which the child is killed.
     """
-    try:
-        finished = subprocess.run(
-            [python, *arguments], capture_output=True, text=True, timeout=timeout, check=False
+    # Files and not pipes, which whatever the child leaves behind would hold open.
+    with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as errors:
+        child = subprocess.Popen(
+            [python, *arguments], stdout=printed, stderr=errors, start_new_session=True
         )
-    except subprocess.TimeoutExpired:
-        return Child(None, {}, f"no end after {timeout:.0f} s")
-    answer = {}
-    for line in finished.stdout.splitlines():
-        if line.startswith(ANSWER):
-            answer = json.loads(line.removeprefix(ANSWER))
-        else:
-            print(line)
-    return Child(finished.returncode, answer, (finished.stderr.strip().splitlines() or [""])[-1])
+        try:
+            status = child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        printed.seek(0)
+        errors.seek(0)
+        answer = {}
+        for line in printed.read().splitlines():
+            if line.startswith(ANSWER):
+                answer = json.loads(line.removeprefix(ANSWER))
+            else:
+                print(line)
+        last = (errors.read().strip().splitlines() or [""])[-1]
+    return Child(status, answer, f"no end after {timeout:.0f} s" if status is None else last)
 
 
 def print_answer(answer: dict[str, Any]) -> None:
