@@ -5,8 +5,11 @@ explained; what the cluster raises because of a fault is let through, and judged
 """
 
 import asyncio
+import contextlib
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -19,11 +22,16 @@ from oxidask import OxidaskError, TaskError, delayed
 from oxidask.distributed import (
     CancelledError,
     Client,
+    ClusterClosedError,
     KilledWorker,
+    LocalCluster,
     as_completed,
     fire_and_forget,
     wait,
 )
+
+#: Why we cancel.
+REASON = "the stress run wants so"
 
 
 class Wrong(AssertionError):
@@ -84,6 +92,12 @@ def check_error(error, kind, key, *texts):
     for text in (key, *texts):
         if text is not None and str(text) not in said:
             raise Wrong(f"{type(error)} does not say {text!r}: {said}") from error
+
+
+def check_cancelled(error):
+    """Let pass what was cancelled for us; raise what was cancelled by somebody else."""
+    if REASON not in str(error):
+        raise error
 
 
 def is_of_the_cluster(error):
@@ -211,6 +225,17 @@ def shared_arrays(desk):
     check(desk.client.gather(read), right, "shared arrays")
 
 
+def large_arguments(desk):
+    """Values in calls themselves, some of them the same in many."""
+    number = desk.random.randrange(tasks.MODULUS)
+    kinds = desk.random.sample(tasks.KINDS, 3)
+    values = [tasks.value_of(kind, number) for kind in kinds]
+    sums = [desk.client.submit(tasks.total, *values, pure=False) for _ in range(5)]
+    check(desk.client.gather(sums), [3 * number] * 5, "large arguments")
+    sums = desk.client.map(tasks.total, values, pure=False)
+    check(desk.client.gather(sums), [number] * 3, "mapped arguments")
+
+
 def more_than_memory(desk):
     """Results that only fit on disk, if there is a limit."""
     kind = desk.random.choice(["array", "list", "bytes"])
@@ -231,6 +256,13 @@ def nested(desk):
     kind = desk.random.choice(tasks.KINDS)
     futures = desk.client.map(tasks.outer, [n] * n, kind=kind, pure=False)
     check(desk.client.gather(futures), [sum(range(n))] * n, "nested")
+
+
+def nested_otherwise(desk):
+    n = desk.random.randrange(1, 12)
+    function = desk.random.choice([tasks.outer_of_graph, tasks.outer_with_block])
+    futures = desk.client.map(function, [n] * n, pure=False)
+    check(desk.client.gather(futures), [sum(range(1, n + 1))] * n, function.__name__)
 
 
 def recursive(desk):
@@ -378,7 +410,7 @@ def cancelled(desk):
     chosen = set(desk.random.sample(range(n), desk.random.randrange(n + 1)))
     if desk.random.random() < 0.5:
         time.sleep(0.01)
-    desk.client.cancel([futures[i] for i in chosen], reason="the stress run wants so")
+    desk.client.cancel([futures[i] for i in chosen], reason=REASON)
     for i in range(n):
         for future, right in ((futures[i], i), (after[i], i + 1)):
             try:
@@ -386,9 +418,25 @@ def cancelled(desk):
             except CancelledError as error:
                 if i not in chosen:
                     raise
-                if "the stress run wants so" not in str(error):
-                    check_error(error, CancelledError, None, "restarted")
-                    raise
+                check_cancelled(error)
+
+
+def stopped(desk):
+    """Tasks that never end by themselves; their threads must be free again."""
+    paths = [desk.new_path() for _ in range(2)]
+    endless = [desk.client.submit(tasks.never_end, path, pure=False) for path in paths]
+    until = time.monotonic() + desk.random.random() * 0.2
+    while not os.path.exists(paths[0]) and time.monotonic() < until:
+        time.sleep(0.005)
+    if desk.random.random() < 0.5:
+        desk.client.cancel(endless, reason=REASON)
+        for future in endless:
+            try:
+                raise Wrong(f"a task that never ends gave {future.result()}")
+            except CancelledError as error:
+                check_cancelled(error)
+    del endless
+    check(desk.client.submit(inc, 1, pure=False).result(), 2, "beside a stopped task")
 
 
 def released(desk):
@@ -426,6 +474,44 @@ def called_back(desk):
     if not is_all.wait(STEP_SECONDS / 2):
         raise Wrong(f"{len(done)} of {n} callbacks were called")
     check(desk.client.gather(futures), list(range(1, n + 1)), "called back")
+
+
+def with_more_added(desk):
+    n = desk.random.randrange(1, 30)
+    coming = as_completed(desk.client.map(inc, range(n), pure=False), with_results=True)
+    found = []
+    for _, result in coming:
+        found.append(result)
+        if result <= n:
+            coming.add(desk.client.submit(inc, result + n - 1, pure=False))
+    check(sorted(found), list(range(1, 2 * n + 1)), "as_completed with more")
+
+
+def together(desk):
+    n = desk.random.randrange(1, 100)
+    seconds = desk.random.choice([0, 0.01])
+    futures = desk.client.map(tasks.nap_together, [seconds] * n, range(n), pure=False)
+    desk.client.cancel(futures[n // 2 + 1 :], reason=REASON)
+    check(desk.client.gather(futures[: n // 2 + 1]), list(range(n // 2 + 1)), "coroutines")
+
+
+def talking(desk):
+    futures = desk.client.map(tasks.talk, [50] * 5, range(5), pure=False)
+    check(desk.client.gather(futures), list(range(5)), "talking")
+
+
+def urgent(desk):
+    slow = desk.client.map(tasks.nap, [0.002] * 50, range(50), pure=False)
+    first = desk.client.submit(inc, 1, priority=10, pure=False)
+    check(first.result(), 2, "urgent")
+    check(desk.client.gather(slow), list(range(50)), "less urgent")
+
+
+def choosy(desk):
+    """Tasks that ask for a worker that may go."""
+    name = desk.random.choice([*desk.client.scheduler_info()["workers"], "nobody"])
+    future = desk.client.submit(inc, 1, workers=[name], allow_other_workers=True, pure=False)
+    check(future.result(), 2, "a task with a wish")
 
 
 def timed_out(desk):
@@ -483,6 +569,60 @@ def forgotten_and_fired(desk):
         time.sleep(0.005)
 
 
+def own_clusters(desk):
+    """A cluster beside the others, which ends in the middle of its work."""
+    processes = desk.random.random() < 0.5
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=processes, dashboard_address=None
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        check(client.submit(inc, 1).result(), 2, "another cluster")
+        left = client.map(tasks.nap, [0.01] * 20, range(20))
+    for future in left:
+        with contextlib.suppress(ClusterClosedError):
+            future.result()
+
+
+#: Starts a cluster, and says which processes it has.
+OWNER = """
+import os, time
+from oxidask.distributed import Client
+client = Client(n_workers=1, threads_per_worker=1, dashboard_address=None)
+client.submit(time.sleep, 600)
+print(*client.run(os.getpid).values(), *client.run(os.getppid).values(), flush=True)
+time.sleep(600)
+"""
+
+
+def killed_owner(desk):
+    """A program that has a cluster is killed: its processes end, too."""
+    path = desk.new_path()
+    os.mkdir(path)
+    program = subprocess.Popen(
+        [sys.executable, "-c", OWNER],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "XDG_RUNTIME_DIR": path},
+    )
+    with program:
+        processes = program.stdout.readline().split()
+        program.kill()
+    until = time.monotonic() + STEP_SECONDS / 2
+    while any(os.path.exists(f"/proc/{process}") for process in processes):
+        if time.monotonic() > until:
+            raise Wrong(f"processes of a program that was killed: {processes}")
+        time.sleep(0.01)
+
+
+def other_schedulers(desk):
+    n = desk.random.randrange(1, 50)
+    scheduler = desk.random.choice(["threads", "sync", "processes"])
+    found = delayed(sum)([delayed(inc)(i) for i in range(n)]).compute(scheduler=scheduler)
+    check(found, sum(range(1, n + 1)), f"scheduler={scheduler!r}")
+
+
 def calls(desk):
     answers = desk.client.run(os.getpid, on_error="ignore")
     if not all(isinstance(pid, int) for pid in answers.values()):
@@ -496,9 +636,17 @@ STEPS = {
     step.__name__: step
     for step in (
         *(maps, trees, chains, random_graphs, lazy_graphs, raw_graphs, persisted_graphs),
-        *(scattered, shared_arrays, more_than_memory),
-        *(nested, recursive, seceding, boxes, travelling),
-        *(raising, retried, unpicklable, suicides, gluttons, cancelled, released),
-        *(as_they_come, called_back, timed_out, in_a_loop, clients, forgotten_and_fired, calls),
+        *(scattered, shared_arrays, large_arguments, more_than_memory),
+        *(nested, nested_otherwise, recursive, seceding, boxes, travelling),
+        *(raising, retried, unpicklable, suicides, gluttons, cancelled, stopped, released),
+        *(as_they_come, with_more_added, together, talking, urgent, choosy, called_back),
+        *(timed_out, in_a_loop, clients, forgotten_and_fired, calls),
+        *(own_clusters, killed_owner, other_schedulers),
     )
 }
+
+#: Take much longer than the others, and are taken less often.
+RARE = ("own_clusters", "killed_owner", "gluttons")
+
+#: Put data into the memory of this process, which is full when the disk is made so.
+WRITES_HERE = ("scattered", "large_arguments", "own_clusters", "other_schedulers")

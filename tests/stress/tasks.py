@@ -1,5 +1,6 @@
 """What the stress run has workers do. Each value has a digest, so that answers can be checked."""
 
+import asyncio
 import ctypes
 import os
 import threading
@@ -7,7 +8,8 @@ import time
 
 import numpy as np
 
-from oxidask.distributed import get_client, secede
+from oxidask import delayed
+from oxidask.distributed import get_client, secede, worker_client
 
 MODULUS = 1_000_003
 
@@ -95,6 +97,25 @@ def total(*values):
     return sum(map(digest, values))
 
 
+def talk(lines, value):
+    for line in range(lines):
+        print("line", line)
+    return value
+
+
+async def nap_together(seconds, value):
+    await asyncio.sleep(seconds)
+    return value
+
+
+def never_end(path):
+    """Run until somebody stops it; a file says that it has begun."""
+    # A file that Python closes, for the end may come at any moment.
+    open(path, "w").close()
+    while True:
+        time.sleep(0.001)
+
+
 # ---- Tasks that submit tasks ----
 
 
@@ -110,6 +131,16 @@ def fib(n):
     client = get_client()
     one, two = client.submit(fib, n - 1, pure=False), client.submit(fib, n - 2, pure=False)
     return one.result() + two.result()
+
+
+def outer_of_graph(n):
+    """Compute a graph in a task: it runs in the cluster."""
+    return delayed(sum)([delayed(inc)(i) for i in range(n)]).compute()
+
+
+def outer_with_block(n):
+    with worker_client() as client:
+        return sum(client.gather(client.map(inc, range(n), pure=False)))
 
 
 def leave_pool(seconds, value):
@@ -163,12 +194,9 @@ def fail(how, text):
 
 def fail_at_first(path, times):
     """Fail so many times, then return how often it was called."""
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(file, b"x")
-        calls = os.lseek(file, 0, os.SEEK_CUR)
-    finally:
-        os.close(file)
+    with open(path, "ab", buffering=0) as file:
+        file.write(b"x")
+        calls = file.tell()
     if calls <= times:
         raise ValueError("not yet")
     return calls

@@ -6,14 +6,25 @@ import dataclasses
 import faulthandler
 import gc
 import os
+import re
 import sys
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 MEGABYTE = 1_000_000
+
+
+#: Where the run tells; what tasks print goes to `sys.stdout`, which leads nowhere.
+OUT = sys.stdout
+
+
+def say(*parts):
+    """Tell something of the run."""
+    print(*parts, file=OUT, flush=True)
 
 
 class Watchdog:
@@ -42,25 +53,24 @@ class Watchdog:
                     os._exit(3)
 
     def _tell(self, name, client):
-        print(f"HANGS: {name}", flush=True)
-        faulthandler.dump_traceback(sys.stdout, all_threads=True)
+        say(f"HANGS: {name}")
+        faulthandler.dump_traceback(OUT, all_threads=True)
         # What is asked of a cluster that hangs may hang, too.
         talk = threading.Thread(target=explain, args=(client,), daemon=True)
         talk.start()
         talk.join(10)
-        sys.stdout.flush()
 
 
 def explain(client):
     """Print what a client can say about the state of its cluster."""
     if client is None:
         return
-    print(client.why())
-    print(client.scheduler_info())
+    say(client.why())
+    say(client.scheduler_info())
     for future in [one for one in gc.get_objects() if type(one).__name__ == "Future"]:
         with contextlib.suppress(Exception):
             if future.status == "pending":
-                print(future.key, "->", future.client.why(future))
+                say(future.key, "->", future.client.why(future))
 
 
 @dataclass(frozen=True)
@@ -111,7 +121,7 @@ class Holdings:
             memfds=len(memfds),
             shared_mb=blocks_of(memfds) / MEGABYTE,
             sockets=sum("socket:" in target for target in targets.values()),
-            files=sum(1 for _ in Path(folder).rglob("*")),
+            files=len(files_in(folder)),
             processes=len(children) + sum(len(children_of(child)) for child in children),
         )
 
@@ -134,6 +144,21 @@ def open_files():
         with contextlib.suppress(OSError):
             found[entry.path] = os.readlink(entry.path)
     return found
+
+
+def kinds_of_files():
+    """Count what this program has open, by kind."""
+    return Counter(re.sub("[0-9]+", "N", target) for target in open_files().values())
+
+
+def files_in(folder):
+    """Return all files and folders in a folder."""
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
+
+
+def names_of_threads():
+    """Return the names of all threads, in order."""
+    return sorted(path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm"))
 
 
 def blocks_of(paths):
