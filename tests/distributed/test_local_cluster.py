@@ -298,6 +298,31 @@ def test_no_orphan_survives_a_killed_parent(folder_of_clusters):
         shutil.rmtree(left)
 
 
+def test_folders_of_killed_programs_are_removed_with_the_next_start(folder_of_clusters):
+    script = """
+        import os, signal
+        from oxidask.distributed import LocalCluster
+        LocalCluster(n_workers=1)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+
+    def folders():
+        return {path.name for path in folder_of_clusters.glob("oxidask-*")}
+
+    with LocalCluster(n_workers=1) as living:
+        (ours,) = folders()
+        killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)])
+        assert killed.returncode == -signal.SIGKILL
+        (folder_of_clusters / "oxidask-just-begun").mkdir()
+        assert len(folders()) == 3
+        with LocalCluster(n_workers=1) as next_one:
+            names = {os.path.basename(os.path.dirname(next_one.scheduler_address)), ours}
+            assert folders() == names | {"oxidask-just-begun"}
+        with Client(living) as client:
+            assert client.submit(abs, -1).result() == 1
+    (folder_of_clusters / "oxidask-just-begun").rmdir()
+
+
 def test_ctrl_c_at_the_terminal_does_not_reach_workers(tmp_path):
     script = """
         import os, signal, threading, time

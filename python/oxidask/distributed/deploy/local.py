@@ -18,7 +18,7 @@ from oxidask import _core, _output, _zygote, config
 from oxidask._core import Session
 from oxidask.distributed import _asking, _default, _nested
 from oxidask.distributed._problems import ClusterClosedError
-from oxidask.distributed.deploy import _page
+from oxidask.distributed.deploy import _leftovers, _page
 from oxidask.distributed.deploy._memory import MemoryLimits, limit_of, limits_of
 from oxidask.utils import parse_timedelta
 
@@ -160,8 +160,9 @@ class LocalCluster:
         memory: MemoryLimits | None,
     ) -> None:
         base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-        self._folder = tempfile.mkdtemp(prefix="oxidask-", dir=base)
-        self.scheduler_address = f"unix://{self._folder}/scheduler.sock"
+        _leftovers.remove(base)
+        self._folder = tempfile.mkdtemp(prefix=_leftovers.PREFIX, dir=base)
+        self.scheduler_address = f"unix://{self._folder}/{_leftovers.SOCKET}"
         cores = _core.cpu_count()
         interpreter = _zygote.interpreter()
         interpreter.environment.update(_output.settings_for_workers())
