@@ -1,11 +1,11 @@
 """What a cluster does when something fails: one table, with real processes."""
 
 import ctypes
+import faulthandler
 import logging
 import os
 import random
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -94,12 +94,9 @@ def recurse():
     return recurse()
 
 
-def recurse_in_c():
-    """Use up the stack below Python, which ends the process."""
-    number = ctypes.CFUNCTYPE(None)
-    deeper = number(lambda: deeper())
-    sys.setrecursionlimit(10**9)
-    deeper()
+def overflow_the_stack():
+    """Use up the stack below Python, where no limit of recursion holds."""
+    faulthandler._stack_overflow()
 
 
 def return_a_lock():
@@ -125,7 +122,7 @@ TABLE = {
     "raises": (raise_value_error, ValueError, ["no such chunk"]),
     "raises an exception with two arguments": (
         raise_two_arguments,
-        TaskError,
+        TwoArguments,
         ["TwoArguments: 7: seven", "in raise_two_arguments"],
     ),
     "raises what cannot be pickled": (
@@ -145,7 +142,7 @@ TABLE = {
     "aborts": (log_and_abort, KilledWorker, ["signal 6", "SIGABRT", "something is odd"]),
     "kills its process": (kill_yourself, KilledWorker, ["signal 9", "SIGKILL"]),
     "ends its process": (raise_signal_of_the_system, KilledWorker, ["signal 15", "SIGTERM"]),
-    "uses up the stack": (recurse_in_c, KilledWorker, ["signal 11"]),
+    "uses up the stack": (overflow_the_stack, KilledWorker, ["signal 11"]),
     "takes all memory": (allocate_all, KilledWorker, ["memory grew from", "memory_limit="]),
 }
 
