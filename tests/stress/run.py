@@ -22,6 +22,7 @@ import faulthandler
 import gc
 import itertools
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -349,6 +350,9 @@ def main():
     faulthandler.enable()
     # A shell starts background jobs with Ctrl-C ignored, which stops cancels.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Who is started while the disk is full would have a full memory for ever.
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         return join(options) if options.join else stress(options)
 
