@@ -1,6 +1,7 @@
 """LocalCluster: what it starts, how it ends, and that nothing stays behind."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -313,14 +314,23 @@ def test_folders_of_killed_programs_are_removed_with_the_next_start(folder_of_cl
         (ours,) = folders()
         killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)])
         assert killed.returncode == -signal.SIGKILL
-        (folder_of_clusters / "oxidask-just-begun").mkdir()
-        assert len(folders()) == 3
+        just_begun, killed_early, of_the_user = (
+            folder_of_clusters / f"oxidask-{name}"
+            for name in ("just-begun", "killed-early", "data")
+        )
+        for folder in (just_begun, killed_early, of_the_user):
+            folder.mkdir()
+        (of_the_user / "numbers.txt").write_text("42")
+        for folder in (killed_early, of_the_user):
+            os.utime(folder, (0, 0))
         with LocalCluster(n_workers=1) as next_one:
             names = {os.path.basename(os.path.dirname(next_one.scheduler_address)), ours}
-            assert folders() == names | {"oxidask-just-begun"}
+            assert folders() == names | {just_begun.name, of_the_user.name}
         with Client(living) as client:
             assert client.submit(abs, -1).result() == 1
-    (folder_of_clusters / "oxidask-just-begun").rmdir()
+    assert (of_the_user / "numbers.txt").read_text() == "42"
+    just_begun.rmdir()
+    shutil.rmtree(of_the_user)
 
 
 def test_ctrl_c_at_the_terminal_does_not_reach_workers(tmp_path):

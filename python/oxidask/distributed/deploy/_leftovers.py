@@ -6,8 +6,8 @@ does it.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import socket
 import stat
 import time
@@ -16,6 +16,10 @@ import time
 PREFIX = "oxidask-"
 #: The socket that is there as long as the cluster lives.
 SOCKET = "scheduler.sock"
+#: The link to the cluster's page, for clients in other processes.
+LINK_FILE = "dashboard_link"
+#: All that it may have: a folder with anything else in it is not a cluster's, and stays.
+_OURS = frozenset((SOCKET, "worker.sock", LINK_FILE))
 #: A folder without the socket may be of a cluster that starts just now; not when it is this old.
 _STARTING_SECONDS = 3600.0
 
@@ -38,7 +42,17 @@ def remove(base: str) -> None:
     alive = _bound_sockets()
     for folder in folders:
         if _is_left(folder, alive):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
+
+
+def _remove(folder: str) -> None:
+    """Remove what clusters put into such a folder, and the folder if nothing else is in it."""
+    with contextlib.suppress(OSError):
+        if set(os.listdir(folder)) <= _OURS:
+            for name in _OURS:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(folder, name))
+            os.rmdir(folder)
 
 
 def _is_left(folder: str, alive: set[str]) -> bool:

@@ -29,8 +29,6 @@ _alive: weakref.WeakSet[LocalCluster] = weakref.WeakSet()
 
 #: How long workers may take to start.
 _START_SECONDS = 60.0
-#: Where a cluster's folder says where its page is.
-_LINK_FILE = "dashboard_link"
 
 #: Options of Dask's that change nothing here: workers have no pages, there is no event loop, and
 #: nothing to silence.
@@ -193,7 +191,9 @@ class LocalCluster:
         self.dashboard_link = self._page.link
         if self._folder is not None:
             # For clients in other processes of this user, who alone can enter the folder.
-            with open(os.path.join(self._folder, _LINK_FILE), "w", encoding="utf-8") as file:
+            with open(
+                os.path.join(self._folder, _leftovers.LINK_FILE), "w", encoding="utf-8"
+            ) as file:
                 file.write(self.dashboard_link)
 
     def _start_worker(self, cluster: _core.ThreadCluster, threads: int, number: int) -> None:
@@ -352,7 +352,7 @@ class ClusterElsewhere:
         # A cluster without a page has no such file, and one that has ended not even the folder.
         with (
             contextlib.suppress(OSError),
-            open(os.path.join(folder, _LINK_FILE), encoding="utf-8") as file,
+            open(os.path.join(folder, _leftovers.LINK_FILE), encoding="utf-8") as file,
         ):
             self.dashboard_link = file.read()
 
