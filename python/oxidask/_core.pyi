@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any, final
 
 from typing_extensions import disjoint_base
@@ -131,6 +131,47 @@ class Unpacked:
     @property
     def tasks(self) -> list[Delayed]: ...
     def repack(self, values: list[Any]) -> Any: ...
+
+@final
+class Layer:
+    def __new__(
+        cls,
+        name: str,
+        label: str,
+        grid: Sequence[int],
+        function: Callable[..., Any] | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None = None,
+        *,
+        cheap: bool = False,
+        origin: tuple[CodeType, int] | None = None,
+    ) -> Layer: ...
+    @staticmethod
+    def given(
+        name: str,
+        label: str,
+        grid: Sequence[int],
+        tasks: list[Delayed],
+        origin: tuple[CodeType, int] | None = None,
+    ) -> Layer: ...
+    @staticmethod
+    def joined(
+        name: str,
+        label: str,
+        axis: int,
+        parts: list[Layer],
+        origin: tuple[CodeType, int] | None = None,
+    ) -> Layer: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def grid(self) -> tuple[int, ...]: ...
+    def renamed(self, name: str) -> Layer: ...
+    def block(self, coordinate: Sequence[int]) -> Delayed: ...
+    def all_blocks(self) -> list[Delayed]: ...
+
+def read_blocks(source: Layer | Delayed, axes: list[Any], many: bool = False) -> Delayed: ...
+def along_axis(axis: int, values: list[Any]) -> Delayed: ...
 
 @final
 class GraphView(Mapping[Any, Any]):

@@ -767,6 +767,9 @@ def _concrete_value_of(collection: Any) -> Delayed:
 
     if isinstance(collection, Delayed):
         return collection
+    if hasattr(type(collection), "_oxidask_value"):
+        value: Delayed = collection._oxidask_value()
+        return value
     graph, keys = _graph_of(collection)
     finalize, extra = collection.__dask_postcompute__()
     finish = delayed(_rebuild.finish, pure=True, traverse=False)
@@ -782,6 +785,15 @@ def _persisted_value_of(collection: Any) -> Delayed:
     """Return one task that makes a collection of the same kind whose graph holds the results."""
     from oxidask.delayed import delayed
 
+    if hasattr(type(collection), "_oxidask_blocks"):
+        blocks = collection._oxidask_blocks()
+
+        def hold(values: list[Any]) -> Any:
+            pairs = zip(blocks, values, strict=True)
+            return collection._oxidask_rebuilt([_core.persisted(*pair) for pair in pairs])
+
+        held: Delayed = delayed(hold)(blocks)
+        return held
     graph, keys = _graph_of(collection)
     rebuild, extra = collection.__dask_postpersist__()
 

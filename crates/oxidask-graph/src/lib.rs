@@ -6,9 +6,11 @@
 //!
 //! - [`Edges`]: for each task the tasks it is tied to, in compressed rows.
 //! - [`Explicit`]: a layer in which each task is written out, with its argument template.
+//! - [`Plan`]: layers of blocks, each one call for a whole grid, that are joined and written out.
 //! - [`Op`] and [`Template`]: how a call's arguments are put together, as a postfix program.
 //! - [`cull()`], [`fuse_linear`], [`order()`]: what to leave out, what to join, what to run first.
 
+mod blocks;
 mod cull;
 mod edges;
 mod error;
@@ -17,6 +19,7 @@ mod fuse;
 mod order;
 mod template;
 
+pub use blocks::{Axis, BlockRef, Blocks, Expanded, Input, Plan, Segment, Step};
 pub use cull::cull;
 pub use edges::{Edges, EdgesBuilder};
 pub use error::{GraphError, check_acyclic};

@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::arguments::{Call, CallBuilder};
 use crate::identity::{Identity, check_key, random_identity};
+use crate::layer::Layer;
 use crate::origin::Origin;
 use crate::tokenize::token;
 
@@ -29,6 +30,8 @@ pub(crate) enum Kind {
     Attribute,
     /// A call.
     Call,
+    /// A block of a layer, which has the call.
+    Block { layer: Py<Layer>, block: u32 },
 }
 
 impl Kind {
@@ -58,6 +61,8 @@ pub(crate) struct Delayed {
     length: Option<u32>,
     pub(crate) origin: Option<Origin>,
     pub(crate) annotations: Option<Py<PyDict>>,
+    /// Whether a layer is among what it needs.
+    pub(crate) has_layers: bool,
     /// Its number in the graph where it was last put; see `Numbers` in `graph.rs`.
     pub(crate) place: AtomicU32,
 }
@@ -77,6 +82,8 @@ impl Delayed {
         let Description { identity, kind, label, length, origin, annotations } = description;
         let Call { template, literals, dependencies } = call;
         let place = AtomicU32::new(u32::MAX);
+        let has_layers = matches!(kind, Kind::Block { .. })
+            || dependencies.iter().any(|dependency| dependency.get().has_layers);
         Self {
             identity,
             kind,
@@ -87,6 +94,7 @@ impl Delayed {
             length,
             origin,
             annotations,
+            has_layers,
             place,
         }
     }
@@ -163,6 +171,10 @@ impl Delayed {
             dependencies: self.dependencies.iter().map(|task| task.clone_ref(py)).collect(),
         };
         let mut copy = self.with_call(py, call)?;
+        if let Kind::Block { layer, block } = &self.kind {
+            copy.kind = Kind::Block { layer: layer.clone_ref(py), block: *block };
+            copy.has_layers = true;
+        }
         copy.length = length.or(copy.length);
         Ok(copy)
     }
@@ -172,7 +184,7 @@ impl Delayed {
         match self.kind {
             Kind::Leaf { pure, nout } => (0, pure, nout),
             Kind::Attribute => (1, None, None),
-            Kind::Call => (2, None, None),
+            Kind::Call | Kind::Block { .. } => (2, None, None),
         }
     }
 
@@ -193,7 +205,7 @@ impl Delayed {
 
     pub(crate) fn key_object<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match &self.identity {
-            Identity::Named(key) => Ok(key.bind(py).clone()),
+            Identity::Named(key) | Identity::Block { key, .. } => Ok(key.bind(py).clone()),
             identity => Ok(identity.key(py, &self.prefix(py)?)),
         }
     }
@@ -433,7 +445,7 @@ impl Delayed {
                 label = Some(name.bind(py).cast::<PyString>()?.clone().unbind());
                 builder.push_call_of(this);
             }
-            Kind::Call => builder.push_dependency(slf),
+            Kind::Call | Kind::Block { .. } => builder.push_dependency(slf),
         }
         for value in args.iter() {
             builder.push_value(value)?;
@@ -851,6 +863,9 @@ impl Delayed {
         }
         if let Identity::Named(key) = &self.identity {
             visit.call(key)?;
+        }
+        if let Kind::Block { layer, .. } = &self.kind {
+            visit.call(layer)?;
         }
         visit.call(&self.annotations)
     }

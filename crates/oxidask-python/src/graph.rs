@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use oxidask_graph::{Explicit, Op, OpKind, fuse_linear};
+use oxidask_graph::{Explicit, Op, OpKind, Segment, fuse_linear};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::arguments::Call;
 use crate::by_address::ByAddress;
 use crate::delayed::Delayed;
 use crate::identity::Identity;
+use crate::layer::Layer;
+use crate::origin::Origin;
 
 /// Tasks with their templates, literals and keys.
 #[derive(Default)]
@@ -19,9 +22,9 @@ pub(crate) struct PythonGraph {
     pub(crate) layer: Explicit,
     pub(crate) literals: Vec<Py<PyAny>>,
     /// Whose task each is; they know the keys.
-    pub(crate) nodes: Vec<Py<Delayed>>,
-    /// One task of each group.
-    pub(crate) groups: Vec<Py<Delayed>>,
+    pub(crate) owners: Owners,
+    /// What each group is named after.
+    pub(crate) groups: Vec<GroupName>,
     /// The number of each input, for tasks of which several inputs are one task by their keys.
     repeated_inputs: HashMap<u32, Vec<u32>>,
     /// How often a task may be tried again, where annotations say so.
@@ -30,11 +33,65 @@ pub(crate) struct PythonGraph {
 
 impl PythonGraph {
     pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
+        self.layer.len()
     }
 
-    pub(crate) fn node(&self, task: u32) -> &Delayed {
-        self.nodes[task as usize].get()
+    /// Whose task it is.
+    pub(crate) fn node(&self, task: u32) -> NodeRef<'_> {
+        match &self.owners {
+            Owners::Tasks(tasks) => NodeRef::Task(tasks[task as usize].get()),
+            Owners::Segments { segments, owners } => {
+                let place = segments.partition_point(|segment| segment.first <= task) - 1;
+                let segment = &segments[place];
+                let number = task - segment.first;
+                match &owners[segment.node as usize] {
+                    Owner::Task(task) => NodeRef::Task(task.get()),
+                    Owner::Layer(layer) => {
+                        let blocks = segment.blocks.as_ref();
+                        let block = blocks.map_or(number, |blocks| blocks[number as usize]);
+                        NodeRef::Block(layer.get(), block)
+                    }
+                    Owner::Nobody => unreachable!("what has no owner has no tasks"),
+                }
+            }
+        }
+    }
+
+    /// One task as a lazy value, with all that it needs.
+    pub(crate) fn task(&self, py: Python<'_>, task: u32) -> PyResult<Py<Delayed>> {
+        match &self.owners {
+            Owners::Tasks(tasks) => Ok(tasks[task as usize].clone_ref(py)),
+            Owners::Segments { .. } => Ok(self.tasks(py)?.swap_remove(task as usize)),
+        }
+    }
+
+    /// All tasks as lazy values; those of layers are written out as calls of their own.
+    pub(crate) fn tasks(&self, py: Python<'_>) -> PyResult<Vec<Py<Delayed>>> {
+        if let Owners::Tasks(tasks) = &self.owners {
+            return Ok(tasks.iter().map(|task| task.clone_ref(py)).collect());
+        }
+        let mut made: Vec<Py<Delayed>> = Vec::with_capacity(self.len());
+        for number in 0..self.len() as u32 {
+            let view = self.layer.task(number);
+            let mut literals = Vec::new();
+            let template = view.template.0.iter().map(|op| match op.kind() {
+                OpKind::Literal(literal) => {
+                    literals.push(self.literals[literal as usize].clone_ref(py));
+                    Op::new(OpKind::Literal(literals.len() as u32 - 1))
+                }
+                _ => *op,
+            });
+            let template = template.collect();
+            let dependencies =
+                view.dependencies.iter().map(|&task| made[task as usize].clone_ref(py)).collect();
+            let call = Call { template, literals: literals.into_boxed_slice(), dependencies };
+            let task = match self.node(number) {
+                NodeRef::Task(task) => task.with_call(py, call)?,
+                NodeRef::Block(layer, block) => layer.task(py, block, call)?,
+            };
+            made.push(Py::new(py, task)?);
+        }
+        Ok(made)
     }
 
     /// The numbers of a task's inputs, as the lazy value names them: some may be the same.
@@ -54,7 +111,106 @@ impl PythonGraph {
 
     /// The names of the groups.
     pub(crate) fn group_names(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        self.groups.iter().map(|node| node.get().prefix(py)).collect()
+        self.groups
+            .iter()
+            .map(|group| match group {
+                GroupName::Task(task) => task.get().prefix(py),
+                GroupName::Layer(layer) => Ok(layer.get().label.bind(py).to_cow()?.into_owned()),
+            })
+            .collect()
+    }
+}
+
+/// What a group is named after.
+pub(crate) enum GroupName {
+    /// One of its tasks.
+    Task(Py<Delayed>),
+    /// One of its layers.
+    Layer(Py<Layer>),
+}
+
+/// Whose tasks a graph has.
+pub(crate) enum Owners {
+    /// A lazy value each.
+    Tasks(Vec<Py<Delayed>>),
+    /// Lazy values and layers, of which some have many tasks.
+    Segments { segments: Vec<Segment>, owners: Vec<Owner> },
+}
+
+impl Default for Owners {
+    fn default() -> Self {
+        Self::Tasks(Vec::new())
+    }
+}
+
+/// What a node of a plan is.
+pub(crate) enum Owner {
+    Task(Py<Delayed>),
+    Layer(Py<Layer>),
+    /// It only stands between others.
+    Nobody,
+}
+
+/// Whose task it is.
+#[derive(Clone, Copy)]
+pub(crate) enum NodeRef<'a> {
+    Task(&'a Delayed),
+    Block(&'a Layer, u32),
+}
+
+impl<'a> NodeRef<'a> {
+    pub(crate) fn key_object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        match self {
+            Self::Task(task) => task.key_object(py),
+            Self::Block(layer, block) => layer.key(py, block),
+        }
+    }
+
+    pub(crate) fn key_text(self, py: Python<'_>) -> String {
+        match self {
+            Self::Task(task) => task.key_text(py),
+            Self::Block(layer, block) => layer.key_text(block),
+        }
+    }
+
+    /// A hash of the key, equal just for tasks with equal keys.
+    pub(crate) fn hash(self, py: Python<'_>) -> PyResult<u128> {
+        match self {
+            Self::Task(task) => task.identity.hash(py),
+            Self::Block(layer, block) => Ok(layer.identity(block)),
+        }
+    }
+
+    /// Whether its key is not made of the name of its group and a number.
+    pub(crate) fn is_named(self) -> bool {
+        match self {
+            Self::Task(task) => {
+                matches!(task.identity, Identity::Named(_) | Identity::Block { .. })
+            }
+            Self::Block(..) => true,
+        }
+    }
+
+    pub(crate) fn origin(self) -> Option<&'a Origin> {
+        match self {
+            Self::Task(task) => task.origin.as_ref(),
+            Self::Block(layer, _) => layer.origin.as_ref(),
+        }
+    }
+
+    pub(crate) fn annotations(self) -> Option<&'a Py<PyDict>> {
+        match self {
+            Self::Task(task) => task.annotations.as_ref(),
+            Self::Block(layer, _) => layer.annotations.as_ref(),
+        }
+    }
+
+    /// The lazy value, if the task is not a block of a layer.
+    pub(crate) fn task(self) -> Option<&'a Delayed> {
+        match self {
+            Self::Task(task) => Some(task),
+            Self::Block(..) => None,
+        }
     }
 }
 
@@ -62,6 +218,9 @@ impl PythonGraph {
 ///
 /// One walk over references with a stack of its own: linear in tasks and edges, whatever the depth.
 pub(crate) fn collect(py: Python<'_>, roots: &[Py<Delayed>]) -> PyResult<(PythonGraph, Vec<u32>)> {
+    if roots.iter().any(|root| root.get().has_layers) {
+        return crate::layered::collect(py, roots);
+    }
     let mut collector = Collector::new(py);
     let mut stack: Vec<(&Py<Delayed>, usize)> = Vec::new();
     for root in roots {
@@ -85,14 +244,17 @@ pub(crate) fn collect(py: Python<'_>, roots: &[Py<Delayed>]) -> PyResult<(Python
         .iter()
         .map(|root| Ok(collector.find(root)?.expect("each root was added")))
         .collect::<PyResult<Vec<u32>>>()?;
-    Ok((collector.graph, wanted))
+    let mut graph = collector.graph;
+    graph.owners = Owners::Tasks(collector.nodes);
+    Ok((graph, wanted))
 }
 
 /// Equal tasks in which each chain of calls is one task.
 #[pyfunction]
 pub(crate) fn fused(py: Python<'_>, tasks: Vec<Py<Delayed>>) -> PyResult<Vec<Py<Delayed>>> {
     let (graph, wanted) = collect(py, &tasks)?;
-    let annotations_of = |task: u32| graph.node(task).annotations.as_ref().map(|one| one.bind(py));
+    let tasks_of_graph = graph.tasks(py)?;
+    let annotations_of = |task: u32| graph.node(task).annotations().map(|one| one.bind(py));
     let fusion = fuse_linear(&graph.layer, &wanted, |task, dependent| {
         match (annotations_of(task), annotations_of(dependent)) {
             (None, None) => true,
@@ -116,7 +278,7 @@ pub(crate) fn fused(py: Python<'_>, tasks: Vec<Py<Delayed>>) -> PyResult<Vec<Py<
         let dependencies =
             view.dependencies.iter().map(|&task| made[task as usize].clone_ref(py)).collect();
         let call = Call { template, literals: literals.into_boxed_slice(), dependencies };
-        made.push(Py::new(py, graph.node(old).with_call(py, call)?)?);
+        made.push(Py::new(py, tasks_of_graph[old as usize].get().with_call(py, call)?)?);
     }
     let position: HashMap<u32, usize> =
         kept.iter().enumerate().map(|(new, &old)| (old, new)).collect();
@@ -126,6 +288,7 @@ pub(crate) fn fused(py: Python<'_>, tasks: Vec<Py<Delayed>>) -> PyResult<Vec<Py<
 struct Collector<'py> {
     py: Python<'py>,
     graph: PythonGraph,
+    nodes: Vec<Py<Delayed>>,
     numbers: Numbers,
     /// Tasks by the hash of their key, where several lazy values may stand for one task.
     shared: HashMap<u128, u32>,
@@ -141,6 +304,7 @@ impl<'py> Collector<'py> {
         Self {
             py,
             graph: PythonGraph::default(),
+            nodes: Vec::new(),
             numbers: Numbers::new(),
             shared: HashMap::new(),
             rendered: None,
@@ -153,7 +317,7 @@ impl<'py> Collector<'py> {
     /// The number of a task in the graph, if it was added.
     fn find(&mut self, node: &Py<Delayed>) -> PyResult<Option<u32>> {
         let task = node.get();
-        if let Some(number) = self.numbers.get(node, &self.graph.nodes) {
+        if let Some(number) = self.numbers.get(node, &self.nodes) {
             return Ok(Some(number));
         }
         if let Some(found) = self.find_rendered(task)? {
@@ -178,7 +342,7 @@ impl<'py> Collector<'py> {
                 return Ok(None);
             }
             let mut rendered: HashMap<u128, Vec<u32>> = HashMap::new();
-            for (index, node) in self.graph.nodes.iter().enumerate() {
+            for (index, node) in self.nodes.iter().enumerate() {
                 if let Some(number) = node.get().identity.number(py) {
                     rendered.entry(number).or_default().push(index as u32);
                 }
@@ -189,7 +353,7 @@ impl<'py> Collector<'py> {
             return Ok(None);
         };
         for &found in rendered.get(&number).into_iter().flatten() {
-            if self.graph.node(found).key_object(py)?.eq(task.key_object(py)?)? {
+            if self.nodes[found as usize].get().key_object(py)?.eq(task.key_object(py)?)? {
                 return Ok(Some(found));
             }
         }
@@ -199,7 +363,7 @@ impl<'py> Collector<'py> {
     /// Two lazy values with one key given by the user must not be known to differ.
     fn check_same(&self, task: &Delayed, other: u32) -> PyResult<()> {
         let py = self.py;
-        let other = self.graph.node(other);
+        let other = self.nodes[other as usize].get();
         let differs = task.template != other.template
             || task.dependencies().len() != other.dependencies().len()
             || task.literals.iter().zip(&other.literals).any(|(a, b)| {
@@ -218,7 +382,7 @@ impl<'py> Collector<'py> {
 
     fn add(&mut self, node: &Py<Delayed>) -> PyResult<()> {
         let task = node.get();
-        let index = self.graph.len() as u32;
+        let index = self.nodes.len() as u32;
         let mut row = std::mem::take(&mut self.row);
         row.clear();
         for dependency in task.dependencies() {
@@ -251,7 +415,7 @@ impl<'py> Collector<'py> {
         {
             self.graph.retries.push((index, retries.extract()?));
         }
-        self.graph.nodes.push(node.clone_ref(self.py));
+        self.nodes.push(node.clone_ref(self.py));
         Ok(())
     }
 
@@ -263,7 +427,7 @@ impl<'py> Collector<'py> {
         let next = self.graph.groups.len() as u32;
         let group = *self.groups.entry(key).or_insert(next);
         if group == next {
-            self.graph.groups.push(node.clone_ref(self.py));
+            self.graph.groups.push(GroupName::Task(node.clone_ref(self.py)));
         }
         self.last_group = (key, group);
         group

@@ -21,6 +21,8 @@ type DrawnTask = (String, String, bool, Vec<u32>, u32);
 #[pyclass(frozen, mapping, module = "oxidask._core")]
 pub(crate) struct GraphView {
     graph: Arc<PythonGraph>,
+    /// Blocks that were asked for and are blocks of other layers, too, with their tasks.
+    aliases: Vec<(Py<Delayed>, u32)>,
     /// Number of the task of each key.
     numbers: PyOnceLock<Py<PyDict>>,
 }
@@ -29,12 +31,18 @@ pub(crate) struct GraphView {
 impl GraphView {
     #[new]
     fn new(py: Python<'_>, tasks: Vec<Py<Delayed>>) -> PyResult<Self> {
-        let (graph, _) = collect(py, &tasks)?;
-        Ok(Self::of(Arc::new(graph)))
+        let (graph, wanted) = collect(py, &tasks)?;
+        let mut aliases = Vec::new();
+        for (task, number) in tasks.into_iter().zip(wanted) {
+            if task.get().identity.hash(py)? != graph.node(number).hash(py)? {
+                aliases.push((task, number));
+            }
+        }
+        Ok(Self { graph: Arc::new(graph), aliases, numbers: PyOnceLock::new() })
     }
 
     fn __len__(&self) -> usize {
-        self.graph.len()
+        self.graph.len() + self.aliases.len()
     }
 
     fn __contains__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -62,27 +70,29 @@ impl GraphView {
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Py<Delayed>>> {
-        let number = self.number(py, key)?;
-        Ok(number.map(|task| self.graph.nodes[task as usize].clone_ref(py)))
+        let Some(number) = self.number(py, key)? else { return Ok(None) };
+        Ok(Some(self.graph.task(py, number)?))
     }
 
     /// For each key, its task's place in the order to run.
     fn ranks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let ranks = PyDict::new(py);
-        for (node, rank) in self.graph.nodes.iter().zip(self.rank()) {
-            ranks.set_item(node.get().key_object(py)?, rank)?;
+        for (task, rank) in (0..).zip(self.rank()) {
+            ranks.set_item(self.graph.node(task).key_object(py)?, rank)?;
         }
         Ok(ranks)
     }
 
     /// The keys of tasks by their numbers.
     fn keys_of<'py>(&self, py: Python<'py>, tasks: Vec<u32>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let node = |task: u32| {
-            self.graph.nodes.get(task as usize).ok_or_else(|| {
-                PyIndexError::new_err(format!("there is no task {task} of {}", self.graph.len()))
-            })
+        let key = |task: u32| {
+            if task as usize >= self.graph.len() {
+                let message = format!("there is no task {task} of {}", self.graph.len());
+                return Err(PyIndexError::new_err(message));
+            }
+            self.graph.node(task).key_object(py)
         };
-        tasks.into_iter().map(|task| node(task)?.get().key_object(py)).collect()
+        tasks.into_iter().map(key).collect()
     }
 
     /// For each task, in order of the graph: key as text, prefix, whether it is given data, the
@@ -108,7 +118,7 @@ impl GraphView {
 
 impl GraphView {
     pub(crate) fn of(graph: Arc<PythonGraph>) -> Self {
-        Self { graph, numbers: PyOnceLock::new() }
+        Self { graph, aliases: Vec::new(), numbers: PyOnceLock::new() }
     }
 
     fn rank(&self) -> Vec<u32> {
@@ -120,8 +130,11 @@ impl GraphView {
     fn numbers<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyDict>> {
         let numbers = self.numbers.get_or_try_init(py, || {
             let numbers = PyDict::new(py);
-            for (number, node) in self.graph.nodes.iter().enumerate() {
-                numbers.set_item(node.get().key_object(py)?, number)?;
+            for number in 0..self.graph.len() as u32 {
+                numbers.set_item(self.graph.node(number).key_object(py)?, number)?;
+            }
+            for (task, number) in &self.aliases {
+                numbers.set_item(task.get().key_object(py)?, number)?;
             }
             Ok::<_, PyErr>(numbers.unbind())
         })?;

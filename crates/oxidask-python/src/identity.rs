@@ -17,6 +17,8 @@ pub(crate) enum Identity {
     Token(u128),
     /// A key that the user gave.
     Named(Py<PyAny>),
+    /// A block of a layer: a hash of the layer's name and the block's number, and the key.
+    Block { hash: u128, key: Py<PyAny> },
 }
 
 impl Identity {
@@ -25,6 +27,7 @@ impl Identity {
             Self::Random(number) => Self::Random(*number),
             Self::Token(token) => Self::Token(*token),
             Self::Named(key) => Self::Named(key.clone_ref(py)),
+            Self::Block { hash, key } => Self::Block { hash: *hash, key: key.clone_ref(py) },
         }
     }
 
@@ -34,6 +37,7 @@ impl Identity {
             Self::Random(number) => Ok(*number),
             Self::Token(token) => Ok(*token),
             Self::Named(key) => token(py, &[key.bind(py).clone()], Some(true)),
+            Self::Block { hash, .. } => Ok(*hash),
         }
     }
 
@@ -46,6 +50,7 @@ impl Identity {
                 let (_, digits) = text.rsplit_once('-').filter(|(_, end)| end.len() == 32)?;
                 u128::from_str_radix(digits, 16).ok()
             }
+            Self::Block { .. } => None,
         }
     }
 
@@ -55,7 +60,7 @@ impl Identity {
             Self::Random(number) | Self::Token(number) => {
                 PyString::new(py, &format!("{prefix}-{number:032x}")).into_any()
             }
-            Self::Named(key) => key.bind(py).clone(),
+            Self::Named(key) | Self::Block { key, .. } => key.bind(py).clone(),
         }
     }
 }

@@ -31,6 +31,8 @@ mod evaluate;
 mod graph;
 mod graph_view;
 mod identity;
+mod layer;
+mod layered;
 mod origin;
 mod raw_graph;
 mod resources;
@@ -76,6 +78,8 @@ mod _core {
     use super::graph::fused;
     #[pymodule_export]
     use super::graph_view::GraphView;
+    #[pymodule_export]
+    use super::layer::{Layer, along_axis, read_blocks};
     #[pymodule_export]
     use super::raw_graph::{persisted, task_from_parts, tasks_of_graph};
     #[pymodule_export]

@@ -3,6 +3,7 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyCode;
 
 /// A place in a code object.
 pub(crate) struct Origin {
@@ -26,13 +27,18 @@ impl Origin {
         }
     }
 
+    /// A place that Python code has looked up: a code object and an instruction in it.
+    pub(crate) fn of_code(code: Bound<'_, PyCode>, instruction: i32) -> Self {
+        Self { code: code.into_any().unbind(), instruction }
+    }
+
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
         Self { code: self.code.clone_ref(py), instruction: self.instruction }
     }
 
     /// The line, counted from 1.
     pub(crate) fn line(&self) -> i32 {
-        // SAFETY: `code` is a code object, for `here` is the only maker.
+        // SAFETY: `code` is a code object, in whichever way it was made.
         unsafe { ffi::PyCode_Addr2Line(self.code.as_ptr().cast(), self.instruction) }
     }
 }

@@ -315,7 +315,7 @@ pub(crate) fn parts_of_task<'py>(
 ) -> PyResult<Bound<'py, PyList>> {
     let (graph, _) = crate::graph::collect(py, &[task.clone().unbind()])?;
     let parts = PyList::empty(py);
-    for (number, node) in graph.nodes.iter().enumerate() {
+    for (number, node) in graph.tasks(py)?.iter().enumerate() {
         let node = node.get();
         let steps: Vec<u8> = node.template.iter().flat_map(|op| op.bits().to_le_bytes()).collect();
         let inputs = graph.inputs(number as u32).to_vec();
@@ -324,6 +324,7 @@ pub(crate) fn parts_of_task<'py>(
             Identity::Random(number) => (0, number.into_pyobject(py)?.into_any()),
             Identity::Token(token) => (1, token.into_pyobject(py)?.into_any()),
             Identity::Named(key) => (2, key.bind(py).clone()),
+            Identity::Block { hash, key } => (3, (*hash, key).into_pyobject(py)?.into_any()),
         };
         parts.append((
             (tag, identity, node.kind_parts(), node.prefix(py)?),
@@ -361,7 +362,11 @@ pub(crate) fn task_from_parts<'py>(
         let identity = match tag {
             0 => Identity::Random(identity.extract()?),
             1 => Identity::Token(identity.extract()?),
-            _ => Identity::Named(identity.unbind()),
+            2 => Identity::Named(identity.unbind()),
+            _ => {
+                let (hash, key) = identity.extract()?;
+                Identity::Block { hash, key }
+            }
         };
         let steps = steps.as_bytes().chunks_exact(4);
         let template: Option<Vec<Op>> = steps

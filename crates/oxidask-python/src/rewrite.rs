@@ -113,7 +113,7 @@ type Label = Option<Py<PyString>>;
 
 fn cloned_identity(py: Python<'_>, task: &Delayed, seed: &[u8]) -> PyResult<(Identity, Label)> {
     match &task.identity {
-        Identity::Named(key) => {
+        Identity::Named(key) | Identity::Block { key, .. } => {
             let (identity, label) = cloned_name(py, key.bind(py), seed)?;
             Ok((identity, Some(label)))
         }
@@ -164,7 +164,8 @@ fn rewrite(
 ) -> PyResult<Vec<Py<Delayed>>> {
     let mut made: Vec<Py<Delayed>> = Vec::with_capacity(graph.len());
     let mut is_new: Vec<bool> = Vec::with_capacity(graph.len());
-    for (number, node) in graph.nodes.iter().enumerate() {
+    let tasks = graph.tasks(py)?;
+    for (number, node) in tasks.iter().enumerate() {
         let row = graph.inputs(number as u32);
         let are_new = row.iter().any(|&input| is_new[input as usize]);
         let inputs = row.iter().map(|&input| made[input as usize].clone_ref(py)).collect();

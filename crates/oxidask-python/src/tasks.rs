@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 
 use crate::callbacks::Callbacks;
 use crate::evaluate::{detached, evaluate, raise_in_thread, take_in_exception, thread_number};
-use crate::graph::PythonGraph;
+use crate::graph::{NodeRef, PythonGraph};
 
 /// The tasks of one run, and what is known of them.
 pub(crate) struct PythonTasks {
@@ -134,7 +134,7 @@ impl PythonTasks {
 }
 
 /// Adds a note to an exception that says which task raised it; `SystemExit` becomes an error.
-fn explain(py: Python<'_>, node: &crate::delayed::Delayed, error: PyErr) -> PyErr {
+fn explain(py: Python<'_>, node: NodeRef<'_>, error: PyErr) -> PyErr {
     let explained = (|| {
         // The user's frames; the exception object does not know them yet on CPython 3.11.
         if let Some(traceback) = error.traceback(py) {
@@ -142,7 +142,7 @@ fn explain(py: Python<'_>, node: &crate::delayed::Delayed, error: PyErr) -> PyEr
             // attribute, this works for exceptions that refuse attributes.
             unsafe { ffi::PyException_SetTraceback(error.value(py).as_ptr(), traceback.as_ptr()) };
         }
-        let origin = match &node.origin {
+        let origin = match node.origin() {
             None => None,
             Some(origin) => Some((
                 origin.code.bind(py).getattr(intern!(py, "co_filename"))?.unbind(),

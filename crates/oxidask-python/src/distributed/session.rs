@@ -520,12 +520,12 @@ impl Session {
                 continue;
             }
             let node = graph.node(task);
-            let found = match future_of(py, node) {
+            let found = match node.task().and_then(|task| future_of(py, task)) {
                 Some(future) if Arc::ptr_eq(future.get().shared(), &self.shared) => {
                     Some(future.get().hold_again())
                 }
                 Some(_) => return Err(other_client()),
-                None => self.shared.find(node.identity.hash(py)?),
+                None => self.shared.find(node.hash(py)?),
             };
             if found.is_some() {
                 earlier[task as usize] = found;
@@ -553,15 +553,15 @@ impl Session {
             let number = writer.len() as u32;
             place[task as usize] = number;
             let node = graph.node(task);
-            writer.end_task(graph.layer.groups()[task as usize], node.identity.hash(py)?);
-            if let Identity::Named(_) = node.identity {
+            writer.end_task(graph.layer.groups()[task as usize], node.hash(py)?);
+            if node.is_named() {
                 writer.name_task(number, node.key_text(py));
             }
             let times = given_retries.get(&task).copied().unwrap_or(retries);
             if times > 0 {
                 writer.retry(number, times);
             }
-            let in_block = match node.annotations.as_ref() {
+            let in_block = match node.annotations() {
                 Some(annotations) => asked_in_blocks.of(annotations.bind(py))?,
                 None => None,
             };
@@ -586,7 +586,7 @@ impl Session {
                     hold.clone()
                 } else {
                     let number = place[task as usize];
-                    let identity = node.identity.hash(py)?;
+                    let identity = node.hash(py)?;
                     let hold = holds
                         .entry(number)
                         .or_insert_with(|| self.shared.hold(first + u64::from(number), identity));
@@ -1031,7 +1031,7 @@ impl Session {
         if !pure {
             return match random_identity()? {
                 Identity::Random(number) => Ok(number),
-                Identity::Token(_) | Identity::Named(_) => unreachable!("it was asked for one"),
+                _ => unreachable!("it was asked for one"),
             };
         }
         let mut content = Vec::with_capacity(64);

@@ -1,0 +1,192 @@
+//! What layers of blocks become, on grids small enough to be written down.
+
+use super::*;
+use crate::TaskView;
+
+fn call(function: u32, arguments: &[Step]) -> Vec<Step> {
+    let mut steps = vec![Step::Op(OpKind::Literal(function))];
+    steps.extend_from_slice(arguments);
+    steps.push(Step::Op(OpKind::Call(arguments.len() as u32)));
+    steps
+}
+
+fn source(plan: &mut Plan, grid: &[u32], is_cheap: bool) -> u32 {
+    let steps = call(100, &[]);
+    plan.add_blocks(Blocks { grid: grid.to_vec(), inputs: vec![], steps, is_cheap, group: 0 })
+}
+
+fn same(node: u32, axes: u32) -> Input {
+    Input { node, axes: (0..axes).map(Axis::same).collect(), is_list: false }
+}
+
+fn map(plan: &mut Plan, function: u32, grid: &[u32], inputs: Vec<Input>) -> u32 {
+    let arguments: Vec<Step> = (0..inputs.len() as u32).map(Step::Input).collect();
+    let steps = call(function, &arguments);
+    plan.add_blocks(Blocks { grid: grid.to_vec(), inputs, steps, is_cheap: false, group: 1 })
+}
+
+fn all_of(plan: &Plan, node: u32) -> Vec<BlockRef> {
+    (0..plan.block_count(node) as u32).map(|block| BlockRef { node, block }).collect()
+}
+
+/// A task's functions in the order of their calls, and what it needs.
+fn functions(view: TaskView<'_>) -> Vec<u32> {
+    let literals = view.template.0.iter().filter_map(|op| match op.kind() {
+        OpKind::Literal(number) if number >= 100 => Some(number),
+        _ => None,
+    });
+    literals.collect()
+}
+
+#[test]
+fn a_chain_of_maps_is_one_task_a_block() {
+    let mut plan = Plan::default();
+    let x = source(&mut plan, &[2, 3], false);
+    let y = map(&mut plan, 101, &[2, 3], vec![same(x, 2)]);
+    let z = map(&mut plan, 102, &[2, 3], vec![same(y, 2)]);
+    let wanted = all_of(&plan, z);
+    plan.fuse(&wanted);
+    let expanded = plan.expand(&wanted);
+    assert_eq!(expanded.layer.len(), 6);
+    assert_eq!(functions(expanded.layer.task(0)), [102, 101, 100]);
+    assert!(expanded.layer.task(0).template.is_well_formed());
+    assert_eq!(expanded.segments, [Segment { first: 0, node: z, blocks: None }]);
+    assert_eq!(expanded.wanted, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn what_two_read_or_somebody_wants_stays_a_task_of_its_own() {
+    let mut plan = Plan::default();
+    let x = source(&mut plan, &[2], false);
+    let y = map(&mut plan, 101, &[2], vec![same(x, 1)]);
+    let z = map(&mut plan, 102, &[2], vec![same(x, 1), same(y, 1)]);
+    let mut wanted = all_of(&plan, z);
+    plan.fuse(&wanted);
+    // x is read twice; y is part of z.
+    assert_eq!(plan.expand(&wanted).layer.len(), 4);
+    let mut plan = Plan::default();
+    let x = source(&mut plan, &[2], false);
+    let y = map(&mut plan, 101, &[2], vec![same(x, 1)]);
+    wanted = all_of(&plan, x);
+    wanted.extend(all_of(&plan, y));
+    plan.fuse(&wanted);
+    assert_eq!(plan.expand(&wanted).layer.len(), 4);
+}
+
+#[test]
+fn a_cheap_source_is_made_by_each_reader_and_transposed_with_it() {
+    let mut plan = Plan::default();
+    let table = plan.add_table([10, 11]);
+    let along_second = plan.add_table([20, 21, 22]);
+    let steps =
+        call(100, &[Step::Along { axis: 0, table }, Step::Along { axis: 1, table: along_second }]);
+    let x = plan.add_blocks(Blocks {
+        grid: vec![2, 3],
+        inputs: vec![],
+        steps,
+        is_cheap: true,
+        group: 0,
+    });
+    let turned = Input { node: x, axes: vec![Axis::same(1), Axis::same(0)], is_list: false };
+    let y = map(&mut plan, 101, &[3, 2], vec![turned]);
+    let wanted = all_of(&plan, y);
+    plan.fuse(&wanted);
+    let expanded = plan.expand(&wanted);
+    assert_eq!(expanded.layer.len(), 6);
+    // The task of block (2, 1) makes block (1, 2) of x.
+    let literals: Vec<u32> = expanded
+        .layer
+        .task(5)
+        .template
+        .0
+        .iter()
+        .filter_map(|op| match op.kind() {
+            OpKind::Literal(number) => Some(number),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(literals, [101, 100, 11, 22]);
+}
+
+#[test]
+fn broadcasting_does_not_make_a_block_twice() {
+    let mut plan = Plan::default();
+    let x = source(&mut plan, &[1], false);
+    let row = Input { node: x, axes: vec![Axis::always(&[0])], is_list: false };
+    let y = map(&mut plan, 101, &[4], vec![row]);
+    let wanted = all_of(&plan, y);
+    plan.fuse(&wanted);
+    let expanded = plan.expand(&wanted);
+    assert_eq!(expanded.layer.len(), 5);
+    assert_eq!(expanded.layer.task(3).dependencies, [0]);
+}
+
+#[test]
+fn a_reduction_reads_lists_and_only_what_is_needed_is_written() {
+    let mut plan = Plan::default();
+    let x = source(&mut plan, &[2, 4], false);
+    let rows = Edges::from_rows([vec![0, 1], vec![2, 3]]);
+    let input = Input { node: x, axes: vec![Axis::same(0), Axis::by(1, rows)], is_list: true };
+    let sums = map(&mut plan, 101, &[2, 2], vec![input]);
+    let wanted = [BlockRef { node: sums, block: 3 }];
+    plan.fuse(&wanted);
+    let expanded = plan.expand(&wanted);
+    assert_eq!(expanded.layer.len(), 3);
+    assert_eq!(expanded.layer.task(2).dependencies, [0, 1]);
+    let list = expanded.layer.task(2).template.0[3].kind();
+    assert_eq!(list, OpKind::List(2));
+    let blocks: Box<[u32]> = Box::new([6, 7]);
+    assert_eq!(expanded.segments[0], Segment { first: 0, node: x, blocks: Some(blocks) });
+}
+
+#[test]
+fn grids_behind_each_other_cost_no_task() {
+    let mut plan = Plan::default();
+    let x = source(&mut plan, &[2, 1], false);
+    let y = source(&mut plan, &[2, 2], false);
+    let joined = plan.add_joined(1, vec![2, 3], vec![x, y]);
+    let turned = Input { node: joined, axes: vec![Axis::same(1), Axis::same(0)], is_list: false };
+    let steps = vec![Step::Input(0)];
+    let inputs = vec![turned];
+    let alias =
+        plan.add_blocks(Blocks { grid: vec![3, 2], inputs, steps, is_cheap: false, group: 0 });
+    let wanted = all_of(&plan, alias);
+    plan.fuse(&wanted);
+    let expanded = plan.expand(&wanted);
+    assert_eq!(expanded.layer.len(), 6);
+    // x has tasks 0 and 1, y has 2 to 5: the rows are 0 2 3 and 1 4 5.
+    assert_eq!(expanded.wanted, [0, 1, 2, 4, 3, 5]);
+}
+
+#[test]
+fn an_input_that_is_read_twice_by_one_task_stands_once_in_its_row() {
+    let mut plan = Plan::default();
+    let x = source(&mut plan, &[2, 2], false);
+    let turned = Input { node: x, axes: vec![Axis::same(1), Axis::same(0)], is_list: false };
+    let y = map(&mut plan, 101, &[2, 2], vec![same(x, 2), turned]);
+    let wanted = all_of(&plan, y);
+    plan.fuse(&wanted);
+    let expanded = plan.expand(&wanted);
+    assert_eq!(expanded.layer.task(4).dependencies, [0]);
+    assert_eq!(expanded.layer.task(5).dependencies, [1, 2]);
+}
+
+#[test]
+fn tasks_written_one_by_one_and_layers_read_each_other() {
+    let mut plan = Plan::default();
+    let op = |kind| Op::new(kind);
+    let data = plan.add_task(vec![], Box::new([op(OpKind::Literal(7))]), 0);
+    let given = plan.add_given(vec![1], vec![BlockRef { node: data, block: 0 }]);
+    let x = map(&mut plan, 101, &[1], vec![same(given, 1)]);
+    let one = BlockRef { node: x, block: 0 };
+    let ops = [OpKind::Literal(100), OpKind::Dependency(0), OpKind::Dependency(1), OpKind::Call(2)];
+    let ops: Vec<Op> = ops.into_iter().map(Op::new).collect();
+    let last = plan.add_task(vec![one, one], ops.into(), 2);
+    let wanted = [BlockRef { node: last, block: 0 }];
+    plan.fuse(&wanted);
+    let expanded = plan.expand(&wanted);
+    assert_eq!(expanded.layer.len(), 3);
+    assert_eq!(expanded.layer.task(1).dependencies, [0]);
+    assert_eq!(expanded.layer.task(2).dependencies, [1]);
+    assert_eq!(expanded.wanted, [2]);
+}

@@ -1,0 +1,278 @@
+//! From lazy values that need layers to the graph of their tasks.
+//!
+//! [`collect`] walks like its namesake in `graph.rs`, but writes a [`Plan`] first: only when all
+//! layers are known is it known which of them can be one, and which of their blocks are needed.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use oxidask_graph::{BlockRef, Blocks, Input, Op, OpKind, Plan, Step};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::by_address::ByAddress;
+use crate::delayed::{Delayed, Kind};
+use crate::graph::{GroupName, NodeRef, Owner, Owners, PythonGraph};
+use crate::identity::Identity;
+use crate::layer::{Body, Layer, LayerCall, Source};
+
+/// A lazy value, or a layer.
+enum Item {
+    Task(Py<Delayed>),
+    Layer(Py<Layer>),
+}
+
+/// Collects what `roots` need, and the tasks of the roots.
+pub(crate) fn collect(py: Python<'_>, roots: &[Py<Delayed>]) -> PyResult<(PythonGraph, Vec<u32>)> {
+    let mut collector = Collector {
+        py,
+        plan: Plan::default(),
+        graph: PythonGraph::default(),
+        owners: Vec::new(),
+        tasks: ByAddress::default(),
+        layers: ByAddress::default(),
+        same_tasks: HashMap::new(),
+        same_layers: HashMap::new(),
+        groups: HashMap::new(),
+    };
+    let mut stack: Vec<(Item, usize)> = Vec::new();
+    for root in roots {
+        stack.push((Item::Task(root.clone_ref(py)), 0));
+        while let Some((item, next)) = stack.last_mut() {
+            if *next == 0 && collector.is_known(item)? {
+                stack.pop();
+            } else if let Some(child) = child_of(py, item, *next) {
+                *next += 1;
+                stack.push((child, 0));
+            } else {
+                let (item, _) = stack.pop().expect("it was looked at just now");
+                match item {
+                    Item::Task(task) => collector.add_task(&task)?,
+                    Item::Layer(layer) => collector.add_layer(&layer),
+                }
+            }
+        }
+    }
+    let wanted: Vec<BlockRef> = roots.iter().map(|root| collector.block_of(root)).collect();
+    let Collector { mut plan, mut graph, owners, .. } = collector;
+    let expanded = py.detach(|| {
+        plan.fuse(&wanted);
+        plan.expand(&wanted)
+    });
+    graph.layer = expanded.layer;
+    graph.owners = Owners::Segments { segments: expanded.segments, owners };
+    note_retries(py, &mut graph)?;
+    Ok((graph, expanded.wanted))
+}
+
+/// What an item needs, by number.
+fn child_of(py: Python<'_>, item: &Item, number: usize) -> Option<Item> {
+    let layer = match item {
+        Item::Task(task) => {
+            let task = task.get();
+            return match &task.kind {
+                Kind::Block { layer, .. } => {
+                    (number == 0).then(|| Item::Layer(layer.clone_ref(py)))
+                }
+                _ => task.dependencies().get(number).map(|one| Item::Task(one.clone_ref(py))),
+            };
+        }
+        Item::Layer(layer) => layer.get(),
+    };
+    match &layer.body {
+        Body::Call(call) => call.inputs.get(number).map(|input| match &input.source {
+            Source::Layer(layer) => Item::Layer(layer.clone_ref(py)),
+            Source::Task(task) => Item::Task(task.clone_ref(py)),
+        }),
+        Body::Given(tasks) => tasks.get(number).map(|task| Item::Task(task.clone_ref(py))),
+        Body::Joined { parts, .. } => parts.get(number).map(|part| Item::Layer(part.clone_ref(py))),
+    }
+}
+
+/// Notes how often tasks may be tried again, where annotations say so.
+fn note_retries(py: Python<'_>, graph: &mut PythonGraph) -> PyResult<()> {
+    let retries = |annotations: Option<&Py<PyDict>>| -> PyResult<Option<u32>> {
+        let Some(annotations) = annotations else { return Ok(None) };
+        match annotations.bind(py).get_item(intern!(py, "retries"))? {
+            Some(retries) if !retries.is_callable() => Ok(Some(retries.extract()?)),
+            _ => Ok(None),
+        }
+    };
+    let Owners::Segments { segments, .. } = &graph.owners else { return Ok(()) };
+    let mut noted = Vec::new();
+    for (place, segment) in segments.iter().enumerate() {
+        let end = segments.get(place + 1).map_or(graph.layer.len() as u32, |next| next.first);
+        let node: NodeRef<'_> = graph.node(segment.first);
+        if let Some(times) = retries(node.annotations())? {
+            noted.extend((segment.first..end).map(|task| (task, times)));
+        }
+    }
+    graph.retries = noted;
+    Ok(())
+}
+
+struct Collector<'py> {
+    py: Python<'py>,
+    plan: Plan,
+    graph: PythonGraph,
+    /// Whose each node of the plan is.
+    owners: Vec<Owner>,
+    /// Blocks of the plan by the address of the lazy value.
+    tasks: ByAddress<BlockRef>,
+    /// Nodes of the plan by the address of the layer.
+    layers: ByAddress<u32>,
+    /// Tasks by the hash of their key, where several lazy values may stand for one task.
+    same_tasks: HashMap<u128, BlockRef>,
+    /// Layers by the hash of their name.
+    same_layers: HashMap<u128, u32>,
+    groups: HashMap<(usize, usize), u32>,
+}
+
+impl Collector<'_> {
+    /// Whether an item is in the plan, by itself or as another one of the same key.
+    fn is_known(&mut self, item: &Item) -> PyResult<bool> {
+        match item {
+            Item::Task(task) => {
+                let address = task.as_ptr() as usize;
+                if self.tasks.contains_key(&address) {
+                    return Ok(true);
+                }
+                if matches!(task.get().identity, Identity::Random(_)) {
+                    return Ok(false);
+                }
+                let same = self.same_tasks.get(&task.get().identity.hash(self.py)?);
+                if let Some(&block) = same {
+                    self.tasks.insert(address, block);
+                }
+                Ok(same.is_some())
+            }
+            Item::Layer(layer) => {
+                let address = layer.as_ptr() as usize;
+                if self.layers.contains_key(&address) {
+                    return Ok(true);
+                }
+                let same = self.same_layers.get(&layer.get().name_hash);
+                if let Some(&node) = same {
+                    self.layers.insert(address, node);
+                }
+                Ok(same.is_some())
+            }
+        }
+    }
+
+    fn block_of(&self, task: &Py<Delayed>) -> BlockRef {
+        self.tasks[&(task.as_ptr() as usize)]
+    }
+
+    fn node_of(&self, layer: &Py<Layer>) -> u32 {
+        self.layers[&(layer.as_ptr() as usize)]
+    }
+
+    fn literals(&mut self, literals: &[Py<PyAny>]) -> u32 {
+        let from = self.graph.literals.len() as u32;
+        self.graph.literals.extend(literals.iter().map(|literal| literal.clone_ref(self.py)));
+        from
+    }
+
+    fn add_task(&mut self, task: &Py<Delayed>) -> PyResult<()> {
+        let this = task.get();
+        let block = if let Kind::Block { layer, block } = &this.kind {
+            BlockRef { node: self.node_of(layer), block: *block }
+        } else {
+            let inputs = this.dependencies().iter().map(|one| self.block_of(one)).collect();
+            let from = self.literals(&this.literals);
+            let ops: Box<[Op]> =
+                this.template.iter().map(|op| op.with_literals_from(from)).collect();
+            let py = self.py;
+            let group = self.group(this.group_key(), || GroupName::Task(task.clone_ref(py)));
+            let node = self.plan.add_task(inputs, ops, group);
+            self.owners.push(Owner::Task(task.clone_ref(self.py)));
+            BlockRef { node, block: 0 }
+        };
+        self.tasks.insert(task.as_ptr() as usize, block);
+        if !matches!(this.identity, Identity::Random(_)) {
+            self.same_tasks.insert(this.identity.hash(self.py)?, block);
+        }
+        Ok(())
+    }
+
+    fn add_layer(&mut self, layer: &Py<Layer>) {
+        let this = layer.get();
+        let node = match &this.body {
+            Body::Call(call) => self.add_call(layer, call),
+            Body::Given(tasks) => {
+                let blocks = tasks.iter().map(|task| self.block_of(task)).collect();
+                self.owners.push(Owner::Nobody);
+                self.plan.add_given(this.grid.clone(), blocks)
+            }
+            Body::Joined { axis, parts } => {
+                let parts = parts.iter().map(|part| self.node_of(part)).collect();
+                self.owners.push(Owner::Nobody);
+                self.plan.add_joined(*axis, this.grid.clone(), parts)
+            }
+        };
+        self.layers.insert(layer.as_ptr() as usize, node);
+        self.same_layers.insert(this.name_hash, node);
+    }
+
+    fn add_call(&mut self, layer: &Py<Layer>, call: &LayerCall) -> u32 {
+        let inputs = call
+            .inputs
+            .iter()
+            .map(|input| {
+                let node = match &input.source {
+                    Source::Layer(layer) => self.node_of(layer),
+                    Source::Task(task) => self.node_of_task(task),
+                };
+                Input { node, axes: input.axes.clone(), is_list: input.is_list }
+            })
+            .collect();
+        let from = self.literals(&call.literals);
+        let tables: Vec<u32> = call
+            .tables
+            .iter()
+            .map(|&(first, len)| {
+                let literals: Vec<u32> = (from + first..from + first + len).collect();
+                self.plan.add_table(literals)
+            })
+            .collect();
+        let steps = call
+            .steps
+            .iter()
+            .map(|step| match *step {
+                Step::Op(OpKind::Literal(number)) => Step::Op(OpKind::Literal(from + number)),
+                Step::Along { axis, table } => Step::Along { axis, table: tables[table as usize] },
+                step => step,
+            })
+            .collect();
+        let this = layer.get();
+        let py = self.py;
+        let key = (0, this.label.as_ptr() as usize);
+        let group = self.group(key, || GroupName::Layer(layer.clone_ref(py)));
+        let grid = this.grid.clone();
+        self.owners.push(Owner::Layer(layer.clone_ref(self.py)));
+        self.plan.add_blocks(Blocks { grid, inputs, steps, is_cheap: call.is_cheap, group })
+    }
+
+    /// A node that is one task.
+    fn node_of_task(&mut self, task: &Py<Delayed>) -> u32 {
+        let block = self.block_of(task);
+        if let Owner::Task(_) = self.owners[block.node as usize] {
+            return block.node;
+        }
+        self.owners.push(Owner::Nobody);
+        self.plan.add_given(Vec::new(), vec![block])
+    }
+
+    fn group(&mut self, key: (usize, usize), name: impl FnOnce() -> GroupName) -> u32 {
+        match self.groups.entry(key) {
+            Entry::Occupied(group) => *group.get(),
+            Entry::Vacant(place) => {
+                let group = self.graph.groups.len() as u32;
+                self.graph.groups.push(name());
+                *place.insert(group)
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+"""Arrays of NumPy in blocks: ``import oxidask.array as da``."""
+
+from __future__ import annotations
+
+from numpy import e, inf, nan, newaxis, pi
+
+from oxidask.array import random
+from oxidask.array.blockwise import *
+from oxidask.array.core import *
+from oxidask.array.creation import *
+from oxidask.array.rechunk import rechunk
+from oxidask.array.reductions import *
+from oxidask.array.routines import *
+from oxidask.array.ufunc import *
+from oxidask.base import compute
