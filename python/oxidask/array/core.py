@@ -705,8 +705,8 @@ def _finalized_flat(parts: list[Any], grid: tuple[int, ...]) -> Any:
     for part in parts:
         if np.ndim(part) != len(grid):
             raise ValueError(
-                f"a block has {np.ndim(part)} axes, and the array has {len(grid)}: the function that "
-                "made it returned another shape than was said; see drop_axis=, new_axis= and chunks="
+                f"a block has {np.ndim(part)} axes, and the array has {len(grid)}: the function "
+                "that made it returned another shape than was said; see drop_axis= and new_axis="
             )
     return _kernels.scalar_or_array(_kernels.concatenate_grid(parts, grid))
 
