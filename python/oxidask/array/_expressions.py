@@ -319,7 +319,7 @@ class Transpose(Expression):
     def _lower(self) -> Layer:
         (operand,) = self.operands
         maps = [self.axes.index(axis) for axis in range(self.ndim)]
-        return self._call(np.transpose, read(operand, maps), self.axes)
+        return self._call(_kernels.transpose, read(operand, maps), self.axes)
 
 
 class BroadcastTo(Expression):
