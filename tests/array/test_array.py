@@ -500,10 +500,11 @@ def test_blockwise():
     assert_same(lazy, VALUES @ VALUES.T)
 
 
-def test_a_function_that_fails_with_empty_blocks_says_what_to_give():
-    x = da.from_array(VALUES, chunks=(2, 5))
+def test_a_function_that_fails_with_empty_blocks_is_called_with_one_element():
+    x = da.from_array(VALUES, chunks=(2, 12))
+    assert_same(x.map_blocks(lambda block: block + block[:, [0]]), VALUES + VALUES[:, [0]])
     with pytest.raises(ValueError, match=r"IndexError.*Give dtype= or meta="):
-        x.map_blocks(lambda block: block[:, [0]] + block[0, 0])
+        x.map_blocks(lambda block: block + block[:, [1]])
 
 
 # ---- Random numbers ----

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from numpy import e, inf, nan, newaxis, pi
 
-from oxidask.array import random
+from oxidask.array import lib, random
 from oxidask.array.blockwise import *
 from oxidask.array.core import *
 from oxidask.array.creation import *
+from oxidask.array.overlap import *
 from oxidask.array.rechunk import rechunk
 from oxidask.array.reductions import *
 from oxidask.array.routines import *

@@ -199,13 +199,23 @@ def _inferred(
 
 
 def _tried(func: Callable[..., Any], values: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Return what a function makes of empty arrays, or of arrays of one element."""
+    ones = [
+        np.ones((1,) * one.ndim, one.dtype) if type(one) is np.ndarray and not one.size else one
+        for one in values
+    ]
     try:
         with np.errstate(all="ignore"):
-            result = func(*values, **kwargs)
+            try:
+                result = func(*values, **kwargs)
+            except Exception:
+                # Some functions take any array but an empty one.
+                result = func(*ones, **kwargs)
     except Exception as error:
         raise ValueError(
             f"{funcname(func)}: the dtype of the result is not known, because calling the function "
-            f"with empty arrays raised {type(error).__name__}: {error}. Give dtype= or meta="
+            f"with arrays of one element raised {type(error).__name__}: {error}. Give dtype= or "
+            "meta="
         ) from error
     if not hasattr(result, "dtype"):
         result = np.asarray(result)

@@ -454,6 +454,19 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
 
         return map_blocks(func, self, *args, **kwargs)
 
+    def map_overlap(
+        self,
+        func: Callable[..., Any],
+        depth: Any,
+        boundary: Any = None,
+        trim: bool = True,
+        **kwargs: Any,
+    ) -> Array:
+        """Call a function on each block and what is around it: see `oxidask.array.map_overlap`."""
+        from oxidask.array.overlap import map_overlap
+
+        return map_overlap(func, self, depth=depth, boundary=boundary, trim=trim, **kwargs)
+
     def sum(
         self,
         axis: Any = None,

@@ -1,0 +1,7 @@
+"""What NumPy keeps in `numpy.lib`."""
+
+from __future__ import annotations
+
+from oxidask.array.lib import stride_tricks
+
+__all__ = ["stride_tricks"]
