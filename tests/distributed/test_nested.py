@@ -189,6 +189,34 @@ def test_a_waiting_task_can_be_cancelled(one_thread, gate):
     assert one_thread.submit(inc, 1).result(timeout=20) == 2
 
 
+def test_a_task_can_be_cancelled_while_a_thread_starts_for_its_slot(gate, monkeypatch):
+    """The exception comes while it waits for the thread, and must not be lost with that."""
+    start = threading.Thread.start
+    is_starting, is_over = threading.Event(), threading.Event()
+
+    def start_slowly(thread):
+        start(thread)
+        if thread.name == "oxidask-worker-spare":
+            is_starting.set()
+            while not is_over.is_set():
+                time.sleep(0.001)
+
+    def outer():
+        return get_client().submit(gate.pass_through, pure=False).result()
+
+    monkeypatch.setattr(threading.Thread, "start", start_slowly)
+    with Client(n_workers=1, threads_per_worker=1, processes=False) as client:
+        future = client.submit(outer)
+        assert is_starting.wait(20)
+        gate.wait_for_somebody()
+        future.cancel()
+        try:
+            assert client.submit(inc, 1).result(timeout=20) == 2
+        finally:
+            is_over.set()
+            gate.open()
+
+
 def test_a_task_that_secedes_leaves_its_slot(one_thread, gate):
     def outer():
         secede()

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use oxidask_protocol::{FromWorker, TaskId};
 use oxidask_runtime::worker::{Meanwhile, Taken};
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -124,16 +125,21 @@ fn wait_in_coroutine<R>(py: Python<'_>, wait: impl FnOnce() -> PyResult<R>) -> P
 
 fn lend<R>(executor: &Bound<'_, Executor>, wait: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     let urgency = TASK.get().map(|task| task.urgency);
-    let helped_before = HELPS.replace(leave_slot(executor, urgency));
-    let result = wait();
-    HELPS.set(helped_before);
+    let result = leave_slot(executor, urgency).and_then(|helps| {
+        let helped_before = HELPS.replace(helps);
+        let result = wait();
+        HELPS.set(helped_before);
+        result
+    });
     let back = return_to_slot(executor, urgency);
     let result = result?;
     back.map(|()| result)
 }
 
 /// The running task gives its slot to others; says whether its thread has to run them itself.
-fn leave_slot(executor: &Bound<'_, Executor>, urgency: Option<i64>) -> bool {
+///
+/// What was raised in the task meanwhile comes out of it; the slot is left in any case.
+fn leave_slot(executor: &Bound<'_, Executor>, urgency: Option<i64>) -> PyResult<bool> {
     let (this, py) = (executor.get(), executor.py());
     let meanwhile = let_others_run(py, || {
         let meanwhile = this.inbox.lend_slot(urgency);
@@ -142,13 +148,18 @@ fn leave_slot(executor: &Bound<'_, Executor>, urgency: Option<i64>) -> bool {
         meanwhile
     });
     match meanwhile {
-        Meanwhile::Rest => false,
-        Meanwhile::Help => true,
-        Meanwhile::StartThread => executor
-            .getattr("serve")
-            .and_then(|serve| start_thread(py, serve.unbind(), "oxidask-worker-spare"))
-            // The system gives no more threads.
-            .is_err(),
+        Meanwhile::Rest => Ok(false),
+        Meanwhile::Help => Ok(true),
+        Meanwhile::StartThread => {
+            let started = executor
+                .getattr("serve")
+                .and_then(|serve| start_thread(py, serve.unbind(), "oxidask-worker-spare"));
+            match started {
+                // The system gives no more threads.
+                Err(error) if error.is_instance_of::<PyException>(py) => Ok(true),
+                started => started.map(|()| false),
+            }
+        }
     }
 }
 
@@ -205,12 +216,12 @@ pub(super) fn look_around(py: Python<'_>) -> PyResult<()> {
 
 /// The running task leaves its slot for good, or until it comes back.
 #[pyfunction]
-pub(crate) fn leave_slot_of_task(py: Python<'_>) -> bool {
-    let Some((executor, _)) = executor_of_task(py) else { return false };
+pub(crate) fn leave_slot_of_task(py: Python<'_>) -> PyResult<bool> {
+    let Some((executor, _)) = executor_of_task(py) else { return Ok(false) };
     if !HAS_SECEDED.replace(true) {
-        leave_slot(executor.bind(py), None);
+        leave_slot(executor.bind(py), None)?;
     }
-    true
+    Ok(true)
 }
 
 /// The running task, which has left its slot, waits for one.
