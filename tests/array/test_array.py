@@ -327,6 +327,13 @@ def test_types_of_reductions(name, dtype):
     )
 
 
+def test_totals_of_durations():
+    values = np.arange(7).astype("m8[s]")
+    total = da.from_array(values, chunks=3).sum()
+    assert total.dtype == values.dtype
+    assert total.compute() == values.sum()
+
+
 @pytest.mark.parametrize("name", ["argmin", "argmax"])
 @pytest.mark.parametrize("axis", [None, 0, 1])
 def test_places_of_extremes(name, axis):

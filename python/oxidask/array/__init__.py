@@ -12,5 +12,6 @@ from oxidask.array.overlap import *
 from oxidask.array.rechunk import rechunk
 from oxidask.array.reductions import *
 from oxidask.array.routines import *
+from oxidask.array.scans import *
 from oxidask.array.ufunc import *
 from oxidask.base import compute

@@ -582,6 +582,22 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
 
         return reductions.argmax(self, axis, keepdims, split_every, out)
 
+    def cumsum(
+        self, axis: Any, dtype: Any = None, out: Any = None, *, method: str = "sequential"
+    ) -> Array:
+        """Return running totals: see `oxidask.array.cumsum`."""
+        from oxidask.array.scans import cumsum
+
+        return cumsum(self, axis, dtype, out, method)
+
+    def cumprod(
+        self, axis: Any, dtype: Any = None, out: Any = None, *, method: str = "sequential"
+    ) -> Array:
+        """Return running products: see `oxidask.array.cumprod`."""
+        from oxidask.array.scans import cumprod
+
+        return cumprod(self, axis, dtype, out, method)
+
     def dot(self, other: Any) -> Array:
         """Return the product of matrices or vectors: see `oxidask.array.dot`."""
         from oxidask.array.routines import dot

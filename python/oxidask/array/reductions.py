@@ -235,8 +235,8 @@ def _folded(
     if name in ("any", "all"):
         dtype, options = np.dtype(bool), {}
     else:
+        options = {} if dtype is None else {"dtype": np.dtype(dtype)}
         dtype = _dtype(of_block, a, dtype)
-        options = {"dtype": dtype}
 
     def calls(a: Array, axes: tuple[int, ...], dropped: tuple[int, ...]) -> tuple[Call, Call, Call]:
         return (
