@@ -8,10 +8,13 @@ from oxidask.array import lib, random
 from oxidask.array.blockwise import *
 from oxidask.array.core import *
 from oxidask.array.creation import *
+from oxidask.array.joining import *
 from oxidask.array.overlap import *
 from oxidask.array.rechunk import rechunk
 from oxidask.array.reductions import *
+from oxidask.array.reshape import *
 from oxidask.array.routines import *
 from oxidask.array.scans import *
+from oxidask.array.selection import *
 from oxidask.array.ufunc import *
 from oxidask.base import compute

@@ -70,10 +70,16 @@ class Take(Expression):
 
     __slots__ = ("axis", "blocks", "plan")
 
-    def __init__(self, operand: Expression, places: np.ndarray[Any, Any], axis: int) -> None:
-        blocks, plan, new = cut_by_places(operand.chunks[axis], places)
+    def __init__(
+        self,
+        operand: Expression,
+        places: np.ndarray[Any, Any],
+        axis: int,
+        bounds: list[int] | None = None,
+    ) -> None:
+        blocks, plan, new = cut_by_places(operand.chunks[axis], places, bounds)
         chunks = (*operand.chunks[:axis], new, *operand.chunks[axis + 1 :])
-        name = f"getitem-{tokenize(operand.name, places, axis)}"
+        name = f"getitem-{tokenize(operand.name, places, axis, bounds)}"
         super().__init__(name, chunks, operand.meta, [operand])
         self.axis, self.blocks, self.plan = axis, blocks, plan
 
@@ -178,19 +184,20 @@ def cut_by_slice(
 
 
 def cut_by_places(
-    lengths: tuple[int, ...], places: np.ndarray[Any, Any]
+    lengths: tuple[int, ...], places: np.ndarray[Any, Any], bounds: list[int] | None = None
 ) -> tuple[list[list[int]], list[list[tuple[Any, Any]]], tuple[int, ...]]:
     """Return, for each new block, the blocks that it reads, and from where to where.
 
-    Sorted places are cut where the blocks are, others into blocks as long as the longest old one.
+    Sorted places are cut where the blocks are, others into blocks as long as the longest old one,
+    if nobody says where new blocks begin and end.
     """
     starts = np.asarray(starts_of(lengths))
     block_of = np.searchsorted(starts, places, side="right") - 1
     if not len(places):
         return [[0]], [[(np.empty(0, dtype=np.intp), slice(0, 0))]], (0,)
-    if np.all(block_of[:-1] <= block_of[1:]):
+    if bounds is None and np.all(block_of[:-1] <= block_of[1:]):
         bounds = [0, *(np.flatnonzero(np.diff(block_of)) + 1).tolist(), len(places)]
-    else:
+    elif bounds is None:
         size = max(1, max(lengths))
         bounds = [*range(0, len(places), size), len(places)]
     blocks: list[list[int]] = []

@@ -393,6 +393,13 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
         """Blocks by their places in the grid, as `blocks`."""
         return _Blocks(self)
 
+    @property
+    def vindex(self) -> Any:
+        """Points by their places along several axes: ``x.vindex[[0, 3], [1, 2]]``."""
+        from oxidask.array.selection import VIndex
+
+        return VIndex(self)
+
     # ---- Methods ----
 
     def rechunk(
@@ -415,6 +422,24 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
         if not axes:
             return transpose(self)
         return transpose(self, axes[0] if len(axes) == 1 and not _is_axis(axes[0]) else axes)
+
+    def reshape(self, *shape: Any, merge_chunks: bool = True, limit: Any = None) -> Array:
+        """Return the array in another shape: see `oxidask.array.reshape`."""
+        from oxidask.array.reshape import reshape
+
+        if len(shape) == 1 and not _is_axis(shape[0]):
+            shape = shape[0]
+        return reshape(self, shape, merge_chunks, limit)
+
+    def ravel(self) -> Array:
+        """Return the elements along one axis: see `oxidask.array.ravel`."""
+        from oxidask.array.reshape import ravel
+
+        return ravel(self)
+
+    def flatten(self) -> Array:
+        """Return the elements along one axis: see `oxidask.array.ravel`."""
+        return self.ravel()
 
     def astype(self, dtype: Any, **kwargs: Any) -> Array:
         """Return the array with elements of another type.
@@ -615,6 +640,36 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
     def conj(self) -> Array:
         """Return complex conjugates: see `oxidask.array.conj`."""
         return elemwise(np.conj, self)
+
+    def choose(self, choices: Any) -> Array:
+        """Choose each element from one of several arrays: see `oxidask.array.choose`."""
+        from oxidask.array.selection import choose
+
+        return choose(self, choices)
+
+    def nonzero(self) -> tuple[Array, ...]:
+        """Return the places of elements that are not zero: see `oxidask.array.nonzero`."""
+        from oxidask.array.selection import nonzero
+
+        return nonzero(self)
+
+    def shuffle(self, indexer: Any, axis: int, chunks: Any = "auto") -> Array:
+        """Bring elements of an axis into another order: see `oxidask.array.shuffle`."""
+        from oxidask.array.selection import shuffle
+
+        return shuffle(self, indexer, axis, chunks)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Array:
+        """Exchange two axes: see `oxidask.array.swapaxes`."""
+        from oxidask.array.routines import swapaxes
+
+        return swapaxes(self, axis1, axis2)
+
+    def squeeze(self, axis: Any = None) -> Array:
+        """Drop axes of length one: see `oxidask.array.squeeze`."""
+        from oxidask.array.routines import squeeze
+
+        return squeeze(self, axis)
 
     def compute_chunk_sizes(self) -> Array:
         """Compute lengths of blocks that are not known, and put them in.

@@ -226,12 +226,13 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     ----------
     condition : Array of bool
         Where `x` is taken.
-    x, y : Array or scalar
-        What is chosen from.
+    x, y : Array or scalar, optional
+        What is chosen from. Without them the places of true elements are returned.
 
     Returns
     -------
-    Array
+    Array, or tuple of Array
+        The places, as from `nonzero`, if there is nothing to choose from.
 
     Examples
     --------
@@ -243,9 +244,9 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     if (x is None) != (y is None):
         raise ValueError("where: give both x and y, or neither")
     if x is None:
-        raise NotImplementedError(
-            "where(condition) alone: use np.nonzero on the computed condition, or x[condition]"
-        )
+        from oxidask.array.selection import nonzero
+
+        return nonzero(condition)
     return elemwise(np.where, asarray(condition), x, y)
 
 
