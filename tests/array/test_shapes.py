@@ -80,7 +80,7 @@ def test_blocks_stay_as_large_as_the_limit_allows():
 def test_a_shape_that_does_not_fit_is_refused(shape, words):
     with pytest.raises(ValueError, match=words):
         da.arange(24, chunks=5).reshape(shape)
-    with pytest.raises(TypeError, match="lengths are ints, not 2.5"):
+    with pytest.raises(TypeError, match=r"lengths are ints, not 2\.5"):
         da.arange(24).reshape((2.5, 2))
 
 
@@ -240,3 +240,11 @@ def test_broadcast_arrays():
     with pytest.raises(ValueError, match="broadcast"):
         da.broadcast_arrays(da.ones(3), da.ones(4))
     assert da.broadcast_arrays() == ()
+
+
+@pytest.mark.covers("array.outer", "array.vdot")
+def test_products_flatten_their_factors():
+    a, b = np.arange(6).reshape(2, 3), np.arange(6).reshape(3, 2) * 1j
+    x, y = da.from_array(a, chunks=2), da.from_array(b, chunks=(1, 2))
+    assert_same(da.outer(x, y), np.outer(a, b))
+    assert_same(da.vdot(y, x), np.asarray(np.vdot(b, a)))

@@ -381,6 +381,11 @@ def take(parts: list[Any], axis: int, plan: Sequence[tuple[Any, Any]], length: i
     return block
 
 
+def fix(block: Any) -> Any:
+    """Return elements rounded towards zero."""
+    return np.fix(block)
+
+
 def broadcast(block: Any, shape: tuple[int, ...]) -> Any:
     """Return a block of a larger shape that repeats this one without taking memory."""
     return np.broadcast_to(block, shape)

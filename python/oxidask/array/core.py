@@ -653,6 +653,30 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
 
         return nonzero(self)
 
+    def topk(self, k: int, axis: int = -1, split_every: Any = None) -> Array:
+        """Return the largest elements: see `oxidask.array.topk`."""
+        from oxidask.array.order import topk
+
+        return topk(self, k, axis, split_every)
+
+    def argtopk(self, k: int, axis: int = -1, split_every: Any = None) -> Array:
+        """Return where the largest elements stand: see `oxidask.array.argtopk`."""
+        from oxidask.array.order import argtopk
+
+        return argtopk(self, k, axis, split_every)
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> Array:
+        """Repeat elements: see `oxidask.array.repeat`."""
+        from oxidask.array.padding import repeat
+
+        return repeat(self, repeats, axis)
+
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Array:
+        """Return the sums of diagonals: see `oxidask.array.trace`."""
+        from oxidask.array.grids import trace
+
+        return trace(self, offset, axis1, axis2, dtype)
+
     def shuffle(self, indexer: Any, axis: int, chunks: Any = "auto") -> Array:
         """Bring elements of an axis into another order: see `oxidask.array.shuffle`."""
         from oxidask.array.selection import shuffle

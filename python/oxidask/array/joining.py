@@ -407,9 +407,7 @@ def _places(obj: Any, length: int, name: str, upto: int) -> np.ndarray[Any, Any]
         raise ValueError(f"{name}: places stand in one axis, not in {found.ndim}")
     if found.dtype == bool:
         if len(found) != length:
-            raise ValueError(
-                f"{name}: {len(found)} truth values for an axis of {length} elements"
-            )
+            raise ValueError(f"{name}: {len(found)} truth values for an axis of {length} elements")
         return np.flatnonzero(found)
     if not found.size:
         return np.empty(0, dtype=np.intp)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise, product
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from oxidask import config
-from oxidask.array import _kernels, _kernels_shapes
+from oxidask.array import _kernels
 from oxidask.array._chunks import Chunks, is_unknown, normalize_chunks, starts_of
 from oxidask.array._expressions import (
     AxisMap,
@@ -19,7 +19,6 @@ from oxidask.array._expressions import (
     Expression,
     along,
     empty_like,
-    lengths_along,
 )
 from oxidask.array._mapped import Mapped, Reading
 from oxidask.array._rechunk import rechunk
@@ -209,9 +208,7 @@ def _blockwise_split(x: Array, shape: tuple[int, ...], chunks: Chunks) -> Array:
 
 
 def _unknown(name: str) -> str:
-    return (
-        f"{name}: lengths of the array are not known; call compute_chunk_sizes() on it first"
-    )
+    return f"{name}: lengths of the array are not known; call compute_chunk_sizes() on it first"
 
 
 def _reshape_unknown(x: Array, shape: tuple[Any, ...]) -> Array:
@@ -396,15 +393,13 @@ def _no_longer(lengths: tuple[int, ...], size: int) -> tuple[int, ...]:
         return lengths
     cut: list[int] = []
     for length in lengths:
-        count = -(-length // size)
+        count = max(1, -(-length // size))
         each, more = divmod(length, count)
         cut.extend([each + 1] * more + [each] * (count - more))
     return tuple(cut)
 
 
-def _split(
-    operand: Expression, parts: Sequence[tuple[int, ...]], limit: int
-) -> Expression:
+def _split(operand: Expression, parts: Sequence[tuple[int, ...]], limit: int) -> Expression:
     """Return an expression whose axes have become several each."""
     if all(len(part) == 1 for part in parts):
         return operand
@@ -447,7 +442,7 @@ def _cut_for_splitting(
     if place == 0:
         # Boundaries move to the next row before them.
         rows = sorted({start // rest for start in starts_of(lengths)})
-        first = tuple(end - begin for begin, end in zip(rows[:-1], rows[1:], strict=True))
+        first = tuple(end - begin for begin, end in pairwise(rows))
     else:
         first = _no_longer((shape[place],), max(1, max(lengths) // rest))
     return [

@@ -401,7 +401,7 @@ def vdot(a: Any, b: Any) -> Array:
     Parameters
     ----------
     a, b : Array
-        The factors, of one axis each.
+        The factors, which are flattened.
 
     Returns
     -------
@@ -414,9 +414,7 @@ def vdot(a: Any, b: Any) -> Array:
     (1+0j)
     """
     a, b = asarray(a), asarray(b)
-    if a.ndim != 1 or b.ndim != 1:
-        raise NotImplementedError("vdot: of arrays with several axes; ravel() them first")
-    return dot(a.conj(), b)
+    return dot(a.conj().ravel(), b.ravel())
 
 
 def outer(a: Any, b: Any) -> Array:
@@ -425,7 +423,7 @@ def outer(a: Any, b: Any) -> Array:
     Parameters
     ----------
     a, b : Array
-        The factors, of one axis each.
+        The factors, which are flattened.
 
     Returns
     -------
@@ -439,9 +437,7 @@ def outer(a: Any, b: Any) -> Array:
            [0, 1, 2]])
     """
     a, b = asarray(a), asarray(b)
-    if a.ndim != 1 or b.ndim != 1:
-        raise NotImplementedError("outer: of arrays with several axes; ravel() them first")
-    return elemwise(np.multiply, a[:, None], b[None, :])
+    return elemwise(np.multiply, a.ravel()[:, None], b.ravel()[None, :])
 
 
 def matmul(a: Any, b: Any) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -14,7 +14,7 @@ from oxidask.array._chunks import is_unknown, starts_of
 from oxidask.array._expressions import AxisMap, Expression, along, empty_like
 from oxidask.array._mapped import Mapped, Reading
 from oxidask.array._slicing import Take
-from oxidask.array.core import Array, _array, asarray, elemwise, stack
+from oxidask.array.core import Array, _array, asarray, elemwise
 from oxidask.array.routines import _axis
 
 __all__ = [
@@ -219,15 +219,13 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Array:
             )
     result = default
     kinds = [one.dtype if hasattr(one, "dtype") else np.asarray(one) for one in choicelist]
-    dtype = np.result_type(*(kinds + [np.asarray(default)[()]]))
+    dtype = np.result_type(*kinds, np.asarray(default)[()])
     for condition, choice in zip(reversed(conditions), reversed(list(choicelist)), strict=True):
         result = elemwise(np.where, condition, choice, result)
     return result.astype(dtype)
 
 
-def piecewise(
-    x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any
-) -> Array:
+def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Array:
     """Call functions with elements for which conditions are true.
 
     Parameters
@@ -308,9 +306,7 @@ def argwhere(a: Any) -> Array:
     args = [Reading(a._expr, maps), starts]
     chunks = (_counted(a._expr), (ndim,))
     meta = empty_like(a._meta, 2, np.intp)
-    return _array(
-        Mapped("argwhere", None, _kernels_shapes.argwhere, args, chunks, meta)
-    )
+    return _array(Mapped("argwhere", None, _kernels_shapes.argwhere, args, chunks, meta))
 
 
 def _in_order(a: Array) -> Array:
@@ -487,7 +483,7 @@ def _points(x: Array, index: Any) -> Array:
     axes = [axis for axis, one in enumerate(entries) if not isinstance(one, slice)]
     if not axes:
         raise IndexError("vindex: give an array of places for at least one axis; else use x[...]")
-    arrays = []
+    arrays: list[Any] = []
     for axis in axes:
         if is_unknown(x.chunks[axis]):
             raise ValueError(
@@ -512,7 +508,7 @@ def _points(x: Array, index: Any) -> Array:
             )
         arrays.append(np.where(one < 0, one + length, one).astype(np.intp))
     try:
-        arrays = np.broadcast_arrays(*arrays)
+        arrays = list(np.broadcast_arrays(*arrays))
     except ValueError:
         raise IndexError(
             "vindex: arrays of places could not be broadcast together with shapes "
@@ -562,5 +558,3 @@ def _picked_points(x: Array, axes: Sequence[int], places: Sequence[Any]) -> Expr
     meta = empty_like(x._meta, len(chunks))
     token = (tuple(axes), list(places))
     return Mapped("vindex-merge", token, _kernels_shapes.points, args, chunks, meta)
-
-

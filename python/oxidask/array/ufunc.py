@@ -175,8 +175,8 @@ def _by_name(name: str) -> ufunc:
 
 for _name in NAMES:
     if _name == "fix":
-        # NumPy's own calls ufuncs with out=, which lazy arrays have not.
-        globals()[_name] = ufunc(np.trunc)
+        # NumPy's own may hand on to another function, whose name it would get.
+        globals()[_name] = ufunc(_kernels.fix)
         continue
     globals()[_name] = ufunc(getattr(np, _name))
 
