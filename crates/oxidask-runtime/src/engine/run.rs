@@ -111,9 +111,12 @@ struct Inner {
     wanted: Vec<TaskId>,
     missing: usize,
     state: RunState,
-    executing: usize,
+    /// Tasks that threads were given and have not ended.
+    executing: Vec<u32>,
     /// Those of them that threads of the pool run.
     executing_in_pool: usize,
+    /// Results that these may read, in a run that was given up: released when the last has ended.
+    still_read: Vec<u32>,
     completed: usize,
     /// Fed with all records, if somebody watches.
     watched: Option<Progress>,
@@ -137,8 +140,9 @@ impl<T: Tasks> Run<T> {
             missing: wanted.len(),
             state: if wanted.is_empty() { RunState::Done } else { RunState::Running },
             wanted,
-            executing: 0,
+            executing: Vec::new(),
             executing_in_pool: 0,
+            still_read: Vec::new(),
             completed: 0,
             watched: (watching != Watching::Nothing).then(Progress::default),
             spans: (watching == Watching::Spans).then(Vec::new),
@@ -179,7 +183,7 @@ impl<T: Tasks> Run<T> {
     /// Tasks that ended so far, and tasks that run now.
     pub fn progress(&self) -> (usize, usize) {
         let inner = self.lock();
-        (inner.completed, inner.executing)
+        (inner.completed, inner.executing.len())
     }
 
     /// Time since the run began.
@@ -200,7 +204,7 @@ impl<T: Tasks> Run<T> {
 
     fn next(&self, inner: &mut Inner, thread: u32) -> Next {
         let assigned = inner.runnable.pop().map(|Reverse((_, task, attempt))| {
-            inner.executing += 1;
+            inner.executing.push(task);
             inner.executing_in_pool += usize::from(thread != CLIENT);
             Assigned { task, attempt }
         });
@@ -223,7 +227,8 @@ impl<T: Tasks> Run<T> {
     ) -> Next {
         let duration = time.end - time.start;
         let mut inner = self.lock();
-        inner.executing -= 1;
+        let ended = inner.executing.iter().position(|&task| task == assigned.task);
+        inner.executing.swap_remove(ended.expect("a task that ends was given to a thread"));
         inner.executing_in_pool -= usize::from(thread != CLIENT);
         inner.completed += 1;
         let now = self.begun.elapsed();
@@ -248,9 +253,14 @@ impl<T: Tasks> Run<T> {
             Outcome::Failed => Event::TaskErred { worker, task, attempt },
         };
         let was_running = inner.state == RunState::Running;
+        let read = if outcome == Outcome::Failed { inner.read_now() } else { Vec::new() };
         inner.handle(event, now, Some(released));
         if was_running && matches!(inner.state, RunState::Failed { .. }) {
             self.abandon(&mut inner, now, released);
+            inner.keep(&read, released);
+        }
+        if inner.executing.is_empty() {
+            released.append(&mut inner.still_read);
         }
         let is_given_up = !was_running && inner.state != RunState::Done;
         let is_over = inner.state != RunState::Running;
@@ -269,7 +279,9 @@ impl<T: Tasks> Run<T> {
         let mut inner = self.lock();
         if inner.state == RunState::Running {
             inner.state = RunState::Cancelled;
+            let read = inner.read_now();
             self.abandon(&mut inner, self.begun.elapsed(), &mut released);
+            inner.keep(&read, &mut released);
             self.waiting.store(inner.runnable.len(), Ordering::SeqCst);
             self.changed.notify_all();
         }
@@ -464,6 +476,21 @@ impl Inner {
             spans.extend(self.outbox.records.iter().filter(is_span));
         }
         self.outbox.records.clear();
+    }
+
+    /// Inputs of the tasks that threads have, in rising order.
+    fn read_now(&self) -> Vec<u32> {
+        let inputs = |&task: &u32| self.scheduler.dependencies_of(TaskId(task));
+        let mut read: Vec<u32> =
+            self.executing.iter().flat_map(inputs).map(|input| input.0).collect();
+        read.sort_unstable();
+        read
+    }
+
+    /// Takes out of `released` what threads may be reading just now.
+    fn keep(&mut self, read: &[u32], released: &mut Vec<u32>) {
+        let is_read = |task: &mut u32| read.binary_search(task).is_ok();
+        self.still_read.extend(released.extract_if(.., is_read));
     }
 
     /// Releases all wanted tasks, so that nothing more starts.

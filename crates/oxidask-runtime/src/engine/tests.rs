@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oxidask_graph::{Edges, order};
 use oxidask_scheduler::Submission;
@@ -155,6 +155,30 @@ fn a_failure_ends_the_run_and_starts_nothing_more() {
     assert_eq!(run.state(), RunState::Failed { task: 0 });
     assert_eq!(run.progress(), (1, 0));
     assert_eq!(run.tasks.live.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn what_a_task_reads_stays_until_it_ends_when_the_run_fails_or_is_cancelled() {
+    let now = Instant::now();
+    for is_cancelled in [false, true] {
+        let run = Sums::new(&[vec![], vec![0], vec![0], vec![1, 2]]).run(&[3], 2);
+        let mut released = Vec::new();
+        let first = run.take(0).assigned.expect("it has no inputs");
+        let next = run.complete(first, Outcome::Finished, 0, now..now, &mut released);
+        let (one, other) = (next.assigned.expect("two wait"), run.take(1).assigned.expect("one"));
+        if is_cancelled {
+            run.cancel();
+            run.complete(one, Outcome::Finished, 0, now..now, &mut released);
+            // Its own result is of no use; the other one still reads.
+            assert_eq!(released, [one.task]);
+            released.clear();
+        } else {
+            run.complete(one, Outcome::Failed, 0, now..now, &mut released);
+            assert_eq!(released, [0; 0]);
+        }
+        run.complete(other, Outcome::Finished, 1, now..now, &mut released);
+        assert_eq!(released, [other.task, 0]);
+    }
 }
 
 #[test]
