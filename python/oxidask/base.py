@@ -131,25 +131,50 @@ def compute(
     if get is not None:
         raise TypeError("compute(get=): this is called scheduler= now; pass the function there")
     collections: list[Any] = []
+    in_pieces: dict[int, Any] = {}
 
     def concrete_value_of(collection: Any) -> Delayed:
         collections.append(collection)
-        return _concrete_value_of(collection)
+        task = _concrete_value_of(collection)
+        if hasattr(type(collection), "_oxidask_joined"):
+            in_pieces[id(task)] = collection
+        return task
 
     unpacked = Unpacked(args, traverse, concrete_value_of)
     tasks = unpacked.tasks
     if not tasks:
         return tuple(unpacked.repack([]))
-    run = _scheduler_of(scheduler, kwargs, collections)
+    chosen = _chosen_scheduler(scheduler, collections)
+    run = _runner_of(chosen, kwargs)
     if optimize_graph:
         tasks = _optimized(tasks)
     try:
-        values = run(tasks)
+        if in_pieces and hasattr(chosen, "_run_tasks"):
+            values = _run_in_pieces(run, tasks, in_pieces)
+        else:
+            values = run(tasks)
     except BaseException as error:
         shorten_traceback(error)
         raise
     result: tuple[Any, ...] = unpacked.repack(values)
     return result
+
+
+def _run_in_pieces(run: _Run, tasks: list[Delayed], in_pieces: Mapping[int, Any]) -> list[Any]:
+    """Compute tasks in a cluster; what collections consist of is put together here.
+
+    So blocks go from their workers into the one result and nowhere else.
+    """
+    parts = [
+        in_pieces[id(task)]._oxidask_blocks() if id(task) in in_pieces else [task] for task in tasks
+    ]
+    values = iter(run([part for some in parts for part in some]))
+    return [
+        in_pieces[id(task)]._oxidask_joined([next(values) for _ in some])
+        if id(task) in in_pieces
+        else next(values)
+        for task, some in zip(tasks, parts, strict=True)
+    ]
 
 
 def persist(
@@ -182,32 +207,23 @@ def persist(
     >>> y.key == x.key, y.compute()
     (True, 3)
     """
-    rebuilt: list[Delayed] = []
-    collections: list[Any] = []
-
-    def persisted_value_of(collection: Any) -> Delayed:
-        collections.append(collection)
-        rebuilt.append(_persisted_value_of(collection))
-        return rebuilt[-1]
-
-    unpacked = Unpacked(args, traverse, persisted_value_of)
-    tasks = unpacked.tasks
-    if not tasks:
-        return tuple(unpacked.repack([]))
-    run = _scheduler_of(scheduler, kwargs, collections)
+    collections, repack = unpack_collections(*args, traverse=traverse)
+    if not collections:
+        return tuple(repack([]))
+    chosen = _chosen_scheduler(
+        scheduler, [one for one in collections if not isinstance(one, Delayed)]
+    )
     try:
-        values = run(_optimized(tasks) if optimize_graph else tasks)
+        if hasattr(chosen, "_persisted_by_options"):
+            return repack(chosen._persisted_by_options(collections, optimize_graph, kwargs))
+        parts = [_parts_to_hold(one) for one in collections]
+        tasks = [part for some, _ in parts for part in some]
+        run = _runner_of(chosen, kwargs)
+        values = iter(run(_optimized(tasks) if optimize_graph else tasks))
     except BaseException as error:
         shorten_traceback(error)
         raise
-    is_collection = {id(task) for task in rebuilt}
-    result: tuple[Any, ...] = unpacked.repack(
-        [
-            value if id(task) in is_collection else _core.persisted(task, value)
-            for task, value in zip(tasks, values, strict=True)
-        ]
-    )
-    return result
+    return repack([rebuild([next(values) for _ in some]) for some, rebuild in parts])
 
 
 def optimize(*args: Any, traverse: bool = True, **kwargs: Any) -> tuple[Any, ...]:
@@ -432,6 +448,21 @@ def annotate(**annotations: Any) -> Iterator[None]:
         _annotations.reset(token)
 
 
+@contextlib.contextmanager
+def _annotated_as(annotations: dict[str, Any]) -> Iterator[None]:
+    """Let these annotations be in force, and no others."""
+    if annotations == _annotations.get():
+        yield
+        return
+    token = _annotations.set(annotations)
+    _core.count_annotate_blocks(True)
+    try:
+        yield
+    finally:
+        _core.count_annotate_blocks(False)
+        _annotations.reset(token)
+
+
 def get_annotations() -> dict[str, Any]:
     """Return the annotations in force.
 
@@ -557,8 +588,8 @@ def _mode_of(name: str) -> str:
     )
 
 
-def _scheduler_of(scheduler: Any, kwargs: dict[str, Any], collections: list[Any]) -> _Run:
-    """Return a function that computes tasks: as the user said, or set, or the collections say."""
+def _chosen_scheduler(scheduler: Any, collections: list[Any]) -> Any:
+    """Return what computes: as the user said, or set, or the collections say."""
     if scheduler is None:
         scheduler = config.get("scheduler", None)
     if scheduler is None:
@@ -573,6 +604,11 @@ def _scheduler_of(scheduler: Any, kwargs: dict[str, Any], collections: list[Any]
         # Nobody who made a client is without this module.
         clients = sys.modules.get("oxidask.distributed._default")
         scheduler = (clients and clients.current()) or scheduler
+    return scheduler
+
+
+def _runner_of(scheduler: Any, kwargs: dict[str, Any]) -> _Run:
+    """Return a function that computes tasks with a scheduler."""
     run_in_cluster = getattr(scheduler, "_run_tasks", None)
     if run_in_cluster is not None:
         return lambda tasks: list(run_in_cluster(tasks, **kwargs))
@@ -781,10 +817,10 @@ def _concrete_value_of(collection: Any) -> Delayed:
     return task
 
 
-def _persisted_value_of(collection: Any) -> Delayed:
-    """Return one task that makes a collection of the same kind whose graph holds the results."""
-    from oxidask.delayed import delayed
-
+def _parts_to_hold(collection: Any) -> tuple[list[Delayed], Callable[[list[Any]], Any]]:
+    """Return the tasks of a collection, and what makes it again of their results or futures."""
+    if isinstance(collection, Delayed):
+        return [collection], lambda values: _core.persisted(collection, *values)
     if hasattr(type(collection), "_oxidask_blocks"):
         blocks = collection._oxidask_blocks()
 
@@ -792,15 +828,11 @@ def _persisted_value_of(collection: Any) -> Delayed:
             pairs = zip(blocks, values, strict=True)
             return collection._oxidask_rebuilt([_core.persisted(*pair) for pair in pairs])
 
-        held: Delayed = delayed(hold)(blocks)
-        return held
+        return blocks, hold
     graph, keys = _graph_of(collection)
     rebuild, extra = collection.__dask_postpersist__()
-
-    flat = list(flatten([keys]))
-
-    def make(results: list[Any]) -> Any:
-        return rebuild(dict(zip(flat, results, strict=True)), *extra)
-
-    task: Delayed = delayed(make)(_nested_tasks(flat, graph))
-    return task
+    flat = list(dict.fromkeys(flatten([keys])))
+    return (
+        _core.tasks_of_graph(flat, graph),
+        lambda values: rebuild(dict(zip(flat, values, strict=True)), *extra),
+    )

@@ -586,6 +586,42 @@ def test_persist_of_a_list(client):
     assert persisted.compute() == 4
 
 
+class Squares(oxidask.base.DaskMethodsMixin):
+    """A collection of somebody else's."""
+
+    def __init__(self, keys, graph):
+        self.keys, self.graph = keys, graph
+
+    def __dask_graph__(self):
+        return self.graph
+
+    def __dask_keys__(self):
+        return self.keys
+
+    def __dask_postcompute__(self):
+        return list, ()
+
+    def __dask_postpersist__(self):
+        return lambda graph: Squares(self.keys, graph), ()
+
+
+def test_collections_of_others_are_persisted_in_the_cluster(client, tally):
+    x = Squares(["a", "b"], {"a": (call_tally, tally, 4), "b": (double, "a")})
+    for held in (client.persist(x), x.persist()):
+        wait(held)
+        assert [future.key for future in futures_of(held)] == ["a", "b"]
+        assert held.compute() == [4, 8]
+    # Keys say what is the same.
+    assert len(tally) == 1
+
+
+def test_persist_by_default_keeps_results_in_the_cluster(client, tally):
+    x = delayed(call_tally, pure=True)(tally, 5).persist()
+    assert len(futures_of(x)) == 1
+    assert x.compute() == 5
+    assert len(tally) == 1
+
+
 def test_get_runs_a_graph_that_is_a_dictionary(client):
     graph = {"x": 1, "y": (inc, "x"), "z": (operator.add, "y", 10)}
     assert client.get(graph, "z") == 12

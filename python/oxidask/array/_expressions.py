@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from oxidask._core import Layer, along_axis, read_blocks
+from oxidask import base
+from oxidask._core import Delayed, Layer, along_axis, read_blocks
 from oxidask.array import _kernels
 from oxidask.array._chunks import Chunks, common_lengths, is_unknown, starts_of
 from oxidask.tokenize import tokenize
@@ -30,8 +31,12 @@ AxisMap = int | None | tuple[int | None, list[Any]]
 class Expression:
     """One operation on arrays."""
 
-    __slots__ = ("__weakref__", "_layer", "chunks", "meta", "name", "operands", "origin")
+    __slots__ = (
+        *("__weakref__", "_layer", "annotations", "chunks", "meta", "name", "operands", "origin"),
+    )
 
+    #: Whether blocks are sooner made anew than kept, for each who reads them.
+    is_cheap = False
     chunks: Chunks
     meta: Any
     name: str
@@ -45,7 +50,21 @@ class Expression:
         self.meta = meta
         self.operands = tuple(operands)
         self.origin = users_place()
+        self.annotations = base._annotations.get()
         self._layer: Layer | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            name: getattr(self, name)
+            for kind in type(self).__mro__
+            for name in getattr(kind, "__slots__", ())
+            if name not in ("__weakref__", "_layer", "origin")
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        self.origin, self._layer = None, None
 
     @property
     def label(self) -> str:
@@ -79,7 +98,8 @@ class Expression:
                     stack.extend(missing)
                 else:
                     if expression._layer is None:
-                        expression._layer = expression._lower()
+                        with base._annotated_as(expression.annotations):
+                            expression._layer = expression._lower()
                     stack.pop()
         assert self._layer is not None
         return self._layer
@@ -109,6 +129,20 @@ class Expression:
         )
 
 
+def in_order(expression: Expression) -> list[Expression]:
+    """Return an expression and all that it reads, each after what it reads itself."""
+    found: dict[int, Expression] = {}
+    stack: list[tuple[Expression, bool]] = [(expression, False)]
+    while stack:
+        one, is_open = stack.pop()
+        if is_open:
+            found[id(one)] = one
+        elif id(one) not in found:
+            stack.append((one, True))
+            stack.extend((operand, False) for operand in one.operands)
+    return list(found.values())
+
+
 def users_place() -> tuple[CodeType, int] | None:
     """Return where the user's code is that made what is being made: errors name it."""
     frame = sys._getframe(1)
@@ -119,7 +153,21 @@ def users_place() -> tuple[CodeType, int] | None:
 
 def read(expression: Expression, axes: Sequence[AxisMap], many: bool = False) -> Any:
     """Return what stands for blocks of an expression in a call."""
-    return read_blocks(expression.layer(), list(axes), many)
+    layer = expression.layer()
+    if expression.annotations != base._annotations.get() and not expression.is_cheap:
+        layer = _apart(layer)
+    return read_blocks(layer, list(axes), many)
+
+
+def _apart(layer: Layer) -> Layer:
+    """Return the same blocks as a layer that does not become part of what reads it.
+
+    What `annotate` says of its tasks would be lost, or hold for more than was meant.
+    """
+    name = f"apart-{layer.name}"
+    if not layer.grid:
+        return Layer.given(name, name, (), layer.all_blocks())
+    return Layer.joined(name, name, 0, [layer])
 
 
 def along(axis: int, values: Iterable[Any]) -> Any:
@@ -190,6 +238,8 @@ class Ranged(Expression):
 
     __slots__ = ("args", "function")
 
+    is_cheap = True
+
     def __init__(
         self, label: str, chunks: Chunks, meta: Any, function: Callable[..., Any], *args: Any
     ) -> None:
@@ -231,6 +281,35 @@ class FromLayer(Expression):
     def __init__(self, layer: Layer, chunks: Chunks, meta: Any) -> None:
         super().__init__(layer.name, chunks, meta)
         self._layer = layer
+
+    def __reduce__(self) -> Any:
+        assert self._layer is not None
+        parts = self._layer.name, self.grid, self._layer.all_blocks()
+        return _from_tasks, (*parts, self.chunks, self.meta)
+
+
+def _from_tasks(
+    name: str, grid: tuple[int, ...], tasks: list[Delayed], chunks: Chunks, meta: Any
+) -> FromLayer:
+    """Return blocks that tasks make, row by row."""
+    return FromLayer(Layer.given(name, name.rsplit("-", 1)[0], grid, tasks), chunks, meta)
+
+
+class Renamed(Expression):
+    """An array under another name, or with chunks that are known now."""
+
+    __slots__ = ()
+
+    def __init__(self, operand: Expression, name: str, chunks: Chunks | None = None) -> None:
+        super().__init__(
+            name, operand.chunks if chunks is None else chunks, operand.meta, [operand]
+        )
+        self.annotations = operand.annotations
+
+    def _lower(self) -> Layer:
+        (operand,) = self.operands
+        layer = operand.layer()
+        return layer if layer.name == self.name else layer.renamed(self.name)
 
 
 class Elementwise(Expression):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import product
+from itertools import accumulate, pairwise, product
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ def concatenate_grid(parts: list[Any], counts: tuple[int, ...]) -> Any:
     """Join blocks of a grid, which stand row by row, whatever their lengths."""
     if len(parts) == 1:
         return parts[0]
+    if sum(count > 1 for count in counts) > 1 and _are_alike(parts, len(counts)):
+        return _joined_at_once(parts, counts)
     for axis in range(len(counts) - 1, -1, -1):
         count = counts[axis]
         if count > 1:
@@ -38,6 +40,32 @@ def concatenate_grid(parts: list[Any], counts: tuple[int, ...]) -> Any:
                 for begin in range(0, len(parts), count)
             ]
     return parts[0]
+
+
+def _are_alike(parts: list[Any], ndim: int) -> bool:
+    dtype = getattr(parts[0], "dtype", None)
+    return all(
+        type(part) is np.ndarray and part.dtype == dtype and part.ndim == ndim for part in parts
+    )
+
+
+def _joined_at_once(parts: list[Any], counts: tuple[int, ...]) -> Any:
+    """Join blocks of a grid; each element is copied once, however many axes are cut."""
+    steps = [math.prod(counts[axis + 1 :]) for axis in range(len(counts))]
+    cuts = []
+    for axis, (count, step) in enumerate(zip(counts, steps, strict=True)):
+        starts = list(accumulate((parts[i * step].shape[axis] for i in range(count)), initial=0))
+        cuts.append([slice(begin, end) for begin, end in pairwise(starts)])
+    whole = np.empty([pieces[-1].stop for pieces in cuts], parts[0].dtype)
+    for part, place in zip(parts, product(*cuts), strict=True):
+        target = whole[place]
+        if target.shape != part.shape:
+            raise ValueError(
+                f"blocks of a grid do not fit together: one has shape {part.shape}, where its "
+                f"neighbours leave room for {target.shape}"
+            )
+        target[...] = part
+    return whole
 
 
 def concatenate(parts: list[Any], axis: int) -> Any:

@@ -27,9 +27,11 @@ from oxidask.array._expressions import (
     Expression,
     FromArray,
     FromLayer,
+    Renamed,
     Transpose,
     empty_like,
     every,
+    in_order,
     meta_of,
     read,
 )
@@ -210,7 +212,8 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
         )
 
     def __reduce__(self) -> Any:
-        return _rebuilt, (self.to_delayed().tolist(), self.name, self.chunks, self._meta)
+        # Operands come first: a chain of operations may be longer than a stack is deep.
+        return _unpickled, (in_order(self._expr),)
 
     # ---- The collection protocol ----
 
@@ -257,6 +260,10 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
         """Return the tasks of the blocks, row by row."""
         blocks: list[Delayed] = self._expr.layer().all_blocks()
         return blocks
+
+    def _oxidask_joined(self, blocks: list[Any]) -> Any:
+        """Return the array of NumPy that the blocks make, row by row."""
+        return _finalized_flat(blocks, self.numblocks)
 
     def _oxidask_rebuilt(self, tasks: list[Delayed]) -> Array:
         """Return the same array with blocks that are there already."""
@@ -706,7 +713,6 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
         if not any(map(is_unknown, self.chunks)):
             return self
         shapes = np.empty(self.numblocks, dtype=object)
-        layer = self._expr.layer()
         sized = Layer(
             f"shape-{self.name}",
             "shape",
@@ -729,7 +735,7 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
                 first[axis] = place
                 lengths.append(int(shapes[tuple(first)][axis]))
             chunks.append(tuple(lengths))
-        self._expr = FromLayer(layer, tuple(chunks), self._meta)
+        self._expr = Renamed(self._expr, self.name, tuple(chunks))
         return self
 
 
@@ -823,13 +829,8 @@ def _from_graph(graph: Mapping[Any, Any], name: str, chunks: Chunks, meta: Any, 
     return Array(graph, name, chunks, meta=meta)
 
 
-def _rebuilt(tasks: Any, name: str, chunks: Chunks, meta: Any) -> Array:
-    """Return an array that was pickled."""
-    grid = tuple(len(lengths) for lengths in chunks)
-    flat = np.empty(math.prod(grid), dtype=object)
-    flat[:] = [tasks] if not grid else list(np.asarray(tasks, dtype=object).ravel())
-    layer = Layer.given(name, name.rsplit("-", 1)[0], grid, flat.tolist())
-    return _array(FromLayer(layer, chunks, meta))
+def _unpickled(expressions: list[Expression]) -> Array:
+    return _array(expressions[-1])
 
 
 def persisted_array(array: Array, values: Sequence[Any]) -> Array:
@@ -995,9 +996,7 @@ def funcname(function: Any) -> str:
 
 def renamed(array: Array, name: str) -> Array:
     """Return the same array under a name of the user's."""
-    expression = array._expr
-    layer = expression.layer().renamed(name)
-    return _array(FromLayer(layer, expression.chunks, expression.meta))
+    return _array(Renamed(array._expr, name))
 
 
 # ---- Making arrays ----

@@ -446,20 +446,24 @@ class Client:
     ) -> list[Any]:
         from oxidask import base
 
-        others = [one for one in given if not isinstance(one, Delayed)]
-        for one in others:
-            if base.is_dask_collection(one):
-                raise NotImplementedError(
-                    f"persist: {type(one).__name__} cannot be kept in a cluster yet; use "
-                    "compute, or persist Delayed objects"
-                )
-        lazy = [one for one in given if isinstance(one, Delayed)]
-        optimized = base._optimized(lazy) if optimize_graph and lazy else lazy
-        futures = self._open_session.submit_graph(optimized, priority, retries, asked)
-        kept = iter(
-            [_core.persisted(one, future) for one, future in zip(lazy, futures, strict=True)]
+        parts = [base._parts_to_hold(one) for one in given if base.is_dask_collection(one)]
+        tasks = [part for some, _ in parts for part in some]
+        optimized = base._optimized(tasks) if optimize_graph and tasks else tasks
+        futures = iter(self._open_session.submit_graph(optimized, priority, retries, asked))
+        kept = iter([rebuild([next(futures) for _ in some]) for some, rebuild in parts])
+        return [next(kept) if base.is_dask_collection(one) else one for one in given]
+
+    def _persisted_by_options(
+        self, given: list[Any], optimize_graph: bool, options: dict[str, Any]
+    ) -> list[Any]:
+        """Keep results in the cluster, for `persist` whose default scheduler this client is."""
+        return self._persisted(
+            given,
+            optimize_graph,
+            options.get("retries") or 0,
+            options.get("priority") or 0,
+            self._asked_by_options("persist", options),
         )
-        return [next(kept) if isinstance(one, Delayed) else one for one in given]
 
     def get(self, dsk: Any, keys: Any, sync: bool = True, **kwargs: Any) -> Any:
         """Run a graph that is a dictionary.
@@ -923,6 +927,8 @@ def futures_of(o: Any, client: Client | None = None) -> list[Future]:
     list of Future
         Each once.
     """
+    from oxidask import base
+
     found: list[Future] = []
     stack = [o]
     while stack:
@@ -933,8 +939,8 @@ def futures_of(o: Any, client: Client | None = None) -> list[Future]:
             stack.extend(one)
         elif isinstance(one, dict):
             stack.extend(one.values())
-        elif isinstance(one, Delayed):
-            found.extend(_core.futures_in_graph([one]))
+        elif base.is_dask_collection(one):
+            found.extend(reversed(_core.futures_in_graph(base._parts_to_hold(one)[0])))
     return list(dict.fromkeys(reversed(found)))
 
 
