@@ -11,13 +11,15 @@ Frisky, 100 times as fast as Dask, and within 3 times of joblib's loky, which se
 
 Each measurement is a process of its own; libraries take turns, and the fastest of a few rounds
 counts. Times are microseconds a task, call or start. `scaled` is on the reference machine. Dask
-is measured as it is by default, and with `worker-saturation: inf`.
+is measured as it is by default, and with `worker-saturation: inf`. Calls one at a time depend on
+what it costs to wake a thread: beside them stands a bare round trip between two processes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -134,6 +136,31 @@ def measure_ready(measurement: Measurement) -> float:
             assert client.submit(inc, 1).result() == 2
             seconds.append(time.perf_counter() - start)
             client.close()
+    return statistics.median(seconds)
+
+
+def pipe_round_trip() -> float:
+    """Return the median seconds of a byte's way to another process and back.
+
+    That is the least that a call in another process can take; where processors sleep deeply when
+    they have nothing to do, it is 80 µs rather than 10.
+    """
+    here, there = os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(here[1])
+        while os.read(here[0], 1):
+            os.write(there[1], b"x")
+        os._exit(0)
+    seconds = []
+    for _ in range(2000):
+        start = time.perf_counter()
+        os.write(here[1], b"x")
+        os.read(there[0], 1)
+        seconds.append(time.perf_counter() - start)
+    for end in (*here, *there):
+        os.close(end)
+    os.waitpid(child, 0)
     return statistics.median(seconds)
 
 
@@ -277,6 +304,7 @@ def main() -> int:
         return run_as_child(Measurement(**json.loads(options.child)))
 
     harness.print_calibration(harness.calibrate())
+    trips = [pipe_round_trip()]
     ours, peers = our_measurements(options.quick), peer_measurements(options.quick)
     rows: dict[Measurement, list[dict[str, Any]]] = {m: [] for m in [*ours, *peers]}
     missing = set()
@@ -296,6 +324,9 @@ def main() -> int:
     print()
     harness.print_table(best, COLUMNS)
     print_ratios(best)
+    trips.append(pipe_round_trip())
+    times = " and ".join(f"{seconds * 1e6:.0f}" for seconds in trips)
+    print(f"a byte to another process and back through pipes: {times} us, before and after")
     harness.print_load()
     harness.record("futures_overhead", best, options)
     ours_ended = [row["exit"] for row in best if row["library"] == "oxidask"]

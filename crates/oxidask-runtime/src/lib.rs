@@ -11,5 +11,6 @@ pub mod cluster;
 pub mod engine;
 pub mod node;
 pub mod page;
+mod patience;
 pub mod resources;
 pub mod worker;

@@ -1,7 +1,8 @@
 //! A cluster inside this process: its workers are threads here, results stay objects.
 
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,19 +20,40 @@ use super::views::Pin;
 
 use crate::evaluate::let_others_run;
 
+thread_local! {
+    /// Whether clients hear later of what the cluster says now.
+    static IS_PUT_OFF: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A task of this length is worth telling of at once.
+const LONG_NS: u64 = 30_000;
+
 /// A worker's way to a cluster in the same process.
 struct Near {
     cluster: Weak<Cluster>,
     worker: WorkerId,
+    clients: Arc<NearClients>,
 }
 
 impl Mouth for Near {
+    /// The cluster hears it at once, and the next task may come of it. Of a short task clients hear
+    /// with the next flush, when this thread does not hold the interpreter: a client that is woken
+    /// before has to sleep again until it can have that.
     fn say(&self, message: FromWorker) {
-        if let Some(cluster) = self.cluster.upgrade() {
-            cluster.hear_worker(self.worker, [message]);
-        }
+        let Some(cluster) = self.cluster.upgrade() else { return };
+        let is_short =
+            matches!(message, FromWorker::Ended { duration_ns, .. } if duration_ns < LONG_NS);
+        IS_PUT_OFF.set(is_short);
+        cluster.hear_worker(self.worker, [message]);
+        IS_PUT_OFF.set(false);
+    }
+
+    fn flush(&self) {
+        self.clients.flush();
     }
 }
+
+const NO_PANIC: &str = "nothing panics while the lock is held";
 
 /// A cluster's way to a worker in the same process.
 struct NearWorker(Arc<Inbox>);
@@ -62,12 +84,52 @@ impl Line for NearCluster {
 #[derive(Default)]
 pub(crate) struct NearClient {
     pub(crate) client: OnceLock<Weak<Client>>,
+    messages: Mutex<Vec<ToClient>>,
+    /// Held by whoever delivers, so that messages come in order.
+    delivery: Mutex<()>,
+}
+
+impl NearClient {
+    fn deliver(&self) {
+        let _turn = self.delivery.lock().expect(NO_PANIC);
+        let messages = std::mem::take(&mut *self.messages.lock().expect(NO_PANIC));
+        if let Some(client) = self.client.get().and_then(Weak::upgrade) {
+            for message in messages {
+                client.deliver(message);
+            }
+        }
+    }
 }
 
 impl ClientLine for NearClient {
     fn say(&self, message: ToClient) {
-        if let Some(client) = self.client.get().and_then(Weak::upgrade) {
-            client.deliver(message);
+        self.messages.lock().expect(NO_PANIC).push(message);
+    }
+
+    fn flush(&self) {
+        if !IS_PUT_OFF.get() {
+            self.deliver();
+        }
+    }
+}
+
+/// The clients of a cluster that are in its process.
+#[derive(Default)]
+pub(crate) struct NearClients(Mutex<Vec<Weak<NearClient>>>);
+
+impl NearClients {
+    pub(crate) fn add(&self, client: &Arc<NearClient>) {
+        let mut clients = self.0.lock().expect(NO_PANIC);
+        clients.retain(|other| other.strong_count() > 0);
+        clients.push(Arc::downgrade(client));
+    }
+
+    /// Delivers what was put off.
+    fn flush(&self) {
+        let clients: Vec<Arc<NearClient>> =
+            self.0.lock().expect(NO_PANIC).iter().filter_map(Weak::upgrade).collect();
+        for client in clients {
+            client.deliver();
         }
     }
 }
@@ -129,6 +191,7 @@ pub(crate) fn scheduler_settings((allowed_failures, timeout, _): Limits) -> Sche
 pub(crate) struct ThreadCluster {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) objects: Arc<Objects>,
+    pub(crate) clients: Arc<NearClients>,
 }
 
 #[pymethods]
@@ -138,15 +201,17 @@ impl ThreadCluster {
         let scheduler = scheduler_settings(limits);
         let settings =
             Settings { scheduler, is_one_process: true, id, resources, ..Settings::default() };
-        Self { cluster: Arc::new(Cluster::new(settings)), objects: Arc::default() }
+        let cluster = Arc::new(Cluster::new(settings));
+        Self { cluster, objects: Arc::default(), clients: Arc::default() }
     }
 
     /// Adds a worker; its threads are to be started by the caller.
     fn add_worker(&self, py: Python<'_>, threads: u32, name: Option<String>) -> Executor {
         let_others_run(py, || {
             let worker = self.cluster.next_worker();
-            let inbox = Arc::new(Inbox::new(threads as usize));
-            let mouth = Arc::new(Near { cluster: Arc::downgrade(&self.cluster), worker });
+            let inbox = Arc::new(Inbox::beside_clients(threads as usize));
+            let cluster = Arc::downgrade(&self.cluster);
+            let mouth = Arc::new(Near { cluster, worker, clients: Arc::clone(&self.clients) });
             let home = Arc::new(SameProcess { objects: Arc::clone(&self.objects) });
             let name = name.unwrap_or_else(|| (worker.0 - 1).to_string());
             let info = WorkerInfo { pid: std::process::id(), threads, arena: None, name };

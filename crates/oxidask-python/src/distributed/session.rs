@@ -359,15 +359,17 @@ impl Session {
     /// A client of a cluster whose scheduler is in this process.
     #[staticmethod]
     fn near(py: Python<'_>, cluster: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let line = Arc::new(NearClient::default());
         let (cluster, objects, is_one_process) =
             if let Ok(threads) = cluster.cast::<ThreadCluster>() {
-                (Arc::clone(&threads.get().cluster), Arc::clone(&threads.get().objects), true)
+                let threads = threads.get();
+                threads.clients.add(&line);
+                (Arc::clone(&threads.cluster), Arc::clone(&threads.objects), true)
             } else {
                 let processes = cluster.cast::<ProcessCluster>()?.get();
                 (Arc::clone(&processes.cluster), Arc::default(), false)
             };
         Ok(let_others_run(py, || {
-            let line = Arc::new(NearClient::default());
             let number = cluster.client_joined(Arc::clone(&line) as _);
             let near = NearCluster { cluster: Arc::clone(&cluster), client: number };
             let client = Arc::new(Client::new(Box::new(near)));

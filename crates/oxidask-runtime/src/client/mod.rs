@@ -22,6 +22,7 @@ use rustc_hash::FxHashMap;
 
 use self::own_arena::OwnArena;
 use self::slots::Slots;
+use crate::patience::{self, Patience};
 
 /// Where a client's messages go.
 pub trait Line: Send + Sync + 'static {
@@ -136,6 +137,10 @@ pub struct Client {
     line: Box<dyn Line>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Messages that came, for who looks for them awake.
+    delivered: AtomicU64,
+    /// Of who waits.
+    patience: Patience,
     /// Notified when output comes; apart, so that nothing else wakes who waits for that.
     output_came: Condvar,
     has_output: AtomicBool,
@@ -154,6 +159,8 @@ impl Client {
             line,
             state: Mutex::default(),
             changed: Condvar::new(),
+            delivered: AtomicU64::new(0),
+            patience: Patience::default(),
             output_came: Condvar::new(),
             has_output: AtomicBool::new(false),
             released: Mutex::default(),
@@ -331,6 +338,7 @@ impl Client {
             // The shell has dealt with it.
             ToClient::Arena { .. } => {}
         }
+        self.delivered.fetch_add(1, Ordering::Release);
         if state.waiting > 0 {
             self.changed.notify_all();
         }
@@ -402,14 +410,32 @@ impl Client {
 
     /// Waits, at most so long, until `is_done` of the state says so; says whether it did.
     fn wait_until(&self, at_most: Duration, mut is_done: impl FnMut(&mut State) -> bool) -> bool {
+        let begin = Instant::now();
         let mut state = self.lock();
-        let until = Instant::now() + at_most;
+        let until = begin + at_most;
+        let mut has_looked = at_most.is_zero();
+        let _waiting = (!has_looked).then(patience::client_waits);
         loop {
             if is_done(&mut state) || state.closed.is_some() {
+                drop(state);
+                if !at_most.is_zero() {
+                    self.patience.learn(begin.elapsed());
+                }
                 return true;
+            }
+            if !has_looked {
+                has_looked = true;
+                let before = self.delivered.load(Ordering::Acquire);
+                drop(state);
+                let has_changed = || self.delivered.load(Ordering::Acquire) != before;
+                self.patience.look(at_most, has_changed);
+                state = self.lock();
+                continue;
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                drop(state);
+                self.patience.learn(at_most);
                 return false;
             }
             state.waiting += 1;

@@ -15,6 +15,8 @@ use oxidask_protocol::{
 };
 use rustc_hash::FxHashMap;
 
+use crate::patience::{self, Patience};
+
 /// Where a worker's messages go: to the cluster in the same process, or to a socket.
 pub trait Mouth: Send + Sync + 'static {
     /// Says something; it may wait in the worker until [`Mouth::flush`].
@@ -190,6 +192,10 @@ pub struct Inbox {
     slot: Condvar,
     /// Tasks that wait.
     waiting: AtomicUsize,
+    /// Of threads that have nothing to do.
+    patience: Patience,
+    /// Whether clients are in the same process, with one interpreter for all.
+    is_beside_clients: bool,
 }
 
 impl Inbox {
@@ -198,6 +204,11 @@ impl Inbox {
         let inbox = Self::default();
         inbox.lock().slots = slots;
         inbox
+    }
+
+    /// The same for a worker in the process of its clients.
+    pub fn beside_clients(slots: usize) -> Self {
+        Self { is_beside_clients: true, ..Self::new(slots) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -323,15 +334,31 @@ impl Inbox {
 
     /// Waits for the next task, at most so long.
     pub fn next_run(&self, at_most: Duration) -> Taken {
+        let begin = Instant::now();
         let mut inner = self.lock();
-        let until = Instant::now() + at_most;
+        if inner.runs.is_empty() && !inner.is_closed {
+            drop(inner);
+            if self.patience.look(at_most, || self.waiting() > 0) && self.is_beside_clients {
+                // Who has submitted the task will wait for it in a moment, and has the interpreter
+                // until then.
+                patience::let_client_wait();
+            }
+            inner = self.lock();
+        }
+        let until = begin + at_most;
         loop {
             match self.take(&mut inner) {
                 Taken::Nothing => {}
-                taken => return taken,
+                taken => {
+                    drop(inner);
+                    self.patience.learn(begin.elapsed());
+                    return taken;
+                }
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                drop(inner);
+                self.patience.learn(at_most);
                 return Taken::Nothing;
             }
             let hesitation = inner.hesitation();
