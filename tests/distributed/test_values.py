@@ -256,9 +256,7 @@ def test_a_read_only_array_comes_back_as_it_was(client):
 
 
 @pytest.mark.parametrize("name", ["middling", "large", "fortran", "structured"])
-def test_results_alias_nothing(client, mode, name):
-    if mode == "threads":
-        pytest.skip("in one process a result is the object that the task returned")
+def test_results_alias_nothing(client, name):
     future = client.submit(make, name)
     first, second = future.result(), future.result()
     (third,) = client.gather([future])
@@ -270,9 +268,7 @@ def test_results_alias_nothing(client, mode, name):
 
 
 @pytest.mark.parametrize("name", ["frame", "frame of one block", "series", "series of text"])
-def test_frames_alias_nothing(client, mode, name):
-    if mode == "threads":
-        pytest.skip("in one process a result is the object that the task returned")
+def test_frames_alias_nothing(client, name):
     future = client.submit(make, name)
     first = future.result()
     if isinstance(first, pd.DataFrame):
@@ -283,36 +279,39 @@ def test_frames_alias_nothing(client, mode, name):
     assert_same(future.result(), make(name))
 
 
-def test_a_written_bytearray_is_alone(client, mode):
-    if mode == "threads":
-        pytest.skip("in one process a result is the object that the task returned")
+def test_a_written_bytearray_is_alone(client):
     future = client.submit(make, "bytearray of 1 MB")
     first = future.result()
     first[0] = 99
     assert future.result() == make("bytearray of 1 MB")
 
 
+def check_writers(client, mode, writers, expected):
+    """Check that tasks wrote to what only they see, or, in one process, could not write."""
+    if mode == "processes":
+        assert client.gather(writers) == [expected] * len(writers)
+        return
+    for writer in writers:
+        with pytest.raises(ValueError, match="read-only") as caught:
+            writer.result()
+        assert any("x = x.copy()" in note for note in caught.value.__notes__)
+
+
 @pytest.mark.parametrize("size", [10, 30_000, 1_000_000])
 def test_writing_to_an_input_reaches_nobody_else(client, mode, size):
-    if mode == "threads":
-        pytest.skip("threads share objects")
-
     def overwrite(values):
         values[...] = -1
         return int(values.sum())
 
     source = client.submit(np.arange, size)
     writers = [client.submit(overwrite, source, pure=False) for _ in range(4)]
-    assert client.gather(writers) == [-size] * 4
+    check_writers(client, mode, writers, -size)
     readers = [client.submit(np.sum, source, pure=False) for _ in range(4)]
     assert client.gather(readers) == [size * (size - 1) // 2] * 4
     np.testing.assert_array_equal(source.result(), np.arange(size))
 
 
-def test_writing_to_a_frame_reaches_nobody_else(client, mode):
-    if mode == "threads":
-        pytest.skip("threads share objects")
-
+def test_writing_to_a_frame_reaches_nobody_else(client):
     def overwrite(frame):
         frame["real"] = -1.0
         frame.loc[:, "whole"] = 0
@@ -333,27 +332,20 @@ def test_writing_to_a_frame_reaches_nobody_else(client, mode):
 
 
 def test_writing_to_scattered_data_reaches_nobody_else(client, mode):
-    if mode == "threads":
-        pytest.skip("threads share objects")
-
     def overwrite(values):
         values += 1
         return int(values[0])
 
     mine = np.zeros(500_000, dtype=np.int64)
     source = client.scatter(mine, broadcast=True)
-    assert (
-        client.gather([client.submit(overwrite, source, pure=False) for _ in range(4)]) == [1] * 4
-    )
+    writers = [client.submit(overwrite, source, pure=False) for _ in range(4)]
+    check_writers(client, mode, writers, 1)
     assert not mine.any()
     mine[:] = 7
     assert not source.result().any()
 
 
-def test_what_a_task_returned_and_still_writes_to_is_not_seen(client, mode):
-    if mode == "threads":
-        pytest.skip("threads share objects")
-
+def test_what_a_task_returned_and_still_writes_to_is_not_seen(client):
     def remember():
         import builtins
 
@@ -367,10 +359,16 @@ def test_what_a_task_returned_and_still_writes_to_is_not_seen(client, mode):
         if values is not None:
             values += 1
 
+    def forget():
+        import builtins
+
+        vars(builtins).pop("kept_by_a_test", None)
+
     future = client.submit(remember)
     wait(future)
     client.run(change)
     assert not future.result().any()
+    client.run(forget)
 
 
 @pytest.mark.parametrize("kind", ["bytes", "bytearray", "str", "array"])

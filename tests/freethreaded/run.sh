@@ -37,7 +37,10 @@ cp -a Cargo.toml Cargo.lock crates pyproject.toml README.md LICENSE "$source"
 cp -a python/oxidask "$source/python"
 rm -f "$source"/python/oxidask/_core*.so python/oxidask/_core*t-*.so
 if "$python" -c 'import sys; sys.exit(sys.version_info >= (3, 14))'; then
-  (cd "$source" && cargo update --quiet --package pyo3 --precise $pyo3_for_313)
+  locked=$(sed -n '/^name = "pyo3"$/{n;s/version = "\(.*\)"/\1/p}' "$source/Cargo.lock")
+  for package in pyo3 "pyo3-build-config@$locked"; do
+    (cd "$source" && cargo update --quiet --package "$package" --precise $pyo3_for_313)
+  done
 fi
 (cd "$source" && CARGO_TARGET_DIR=$folder/build VIRTUAL_ENV=$folder/venv \
   "$folder/venv/bin/maturin" develop --quiet --release --skip-install >/dev/null)

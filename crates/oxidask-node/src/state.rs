@@ -37,6 +37,8 @@ pub struct Order {
     pub objects: Objects,
     /// The results that it reads, with the attempts that made them.
     pub inputs: Vec<(TaskId, Attempt)>,
+    /// Those of them that nobody else will ever read.
+    pub last_reads: Vec<TaskId>,
 }
 
 /// What a node does.
@@ -242,6 +244,12 @@ impl NodeState {
         }
     }
 
+    /// Whether a result is an object of this process.
+    pub fn is_object_here(&self, task: TaskId) -> bool {
+        let entry = self.entries.get(task.index()).and_then(Option::as_ref);
+        self.is_one_process && entry.is_some_and(|entry| entry.value.is_none())
+    }
+
     /// Whether a client may say that an object is there: whether the arena is its own.
     pub fn is_of_client(&self, client: u64, stored: &Stored) -> bool {
         self.store.owner_of(stored) == Some(Reader::Client(client))
@@ -314,7 +322,7 @@ impl NodeState {
     }
 
     fn send(&mut self, worker: WorkerId, order: Order, outputs: &mut Vec<Output>) {
-        let Order { task, attempt, urgency, call, objects, inputs } = order;
+        let Order { task, attempt, urgency, call, objects, inputs, last_reads } = order;
         let inputs = inputs
             .into_iter()
             .map(|(input, made_by)| {
@@ -325,7 +333,8 @@ impl NodeState {
                     None => Value::Live,
                 };
                 self.pin(&value, Reader::Worker(worker), outputs);
-                Input { task: input, attempt: made_by, value }
+                let is_last = last_reads.contains(&input);
+                Input { task: input, attempt: made_by, value, is_last }
             })
             .collect();
         let run = Run { task, attempt, urgency, call, objects, inputs };

@@ -23,6 +23,7 @@ fn order(task: u32, inputs: &[u32]) -> Order {
         call: Bytes::new(),
         objects: Objects::default(),
         inputs: inputs.iter().map(|&input| (TaskId(input), FIRST)).collect(),
+        last_reads: Vec::new(),
     }
 }
 

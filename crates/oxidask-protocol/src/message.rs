@@ -76,6 +76,9 @@ pub struct Input {
     pub attempt: Attempt,
     /// The value; `Live` if the worker has it.
     pub value: Value,
+    /// Whether nobody else will ever read it. Said only where all are in one process.
+    #[serde(skip)]
+    pub is_last: bool,
 }
 
 /// A task for a worker.

@@ -88,6 +88,11 @@ impl Callbacks {
         self.queue.lock().expect(UNBROKEN)
     }
 
+    /// Whether somebody is told what tasks return, and may keep it.
+    pub(crate) fn keep_results(&self) -> bool {
+        !self.posttask.is_empty()
+    }
+
     /// Callbacks are called in the calling thread from now on.
     pub(crate) fn belong_here(&self) {
         self.client.store(thread_number(), Ordering::Release);

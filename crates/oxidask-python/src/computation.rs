@@ -1,10 +1,10 @@
 //! Computing: from lazy values to their results, in threads or in the calling thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use std::time::Duration;
 
-use oxidask_graph::order;
+use oxidask_graph::{Edges, order};
 use oxidask_observe::Progress;
 use oxidask_protocol::{Record, RecordBody, SpanKind};
 use oxidask_runtime::engine::{Pool, Run, RunState, Tick, Watching};
@@ -19,7 +19,9 @@ use crate::delayed::Delayed;
 use crate::graph::{PythonGraph, collect};
 use crate::graph_view::GraphView;
 use crate::task_states::TaskStates;
-use crate::tasks::{PythonTasks, forget_current_run, is_current_run_cancelled, is_inside_task};
+use crate::tasks::{
+    PythonTasks, forget_current_run, is_current_run_cancelled, is_inside_task, notes,
+};
 
 /// How long a wait lasts before somebody looks whether all is well.
 const TICK: Duration = Duration::from_millis(10);
@@ -274,7 +276,9 @@ fn start(
     watching: Watching,
 ) -> Run<PythonTasks> {
     let dependencies = graph.layer.dependencies();
-    let order = order(dependencies, &dependencies.reversed())
+    let dependents = dependencies.reversed();
+    let notes = notes_on_readers(&graph, &dependents, &wanted);
+    let order = order(dependencies, &dependents)
         .expect("collected tasks stand behind their inputs, so there is no cycle");
     let submission = Submission {
         dependencies: dependencies.clone(),
@@ -284,7 +288,27 @@ fn start(
         retries: graph.retries.iter().copied().collect(),
         ..Submission::default()
     };
-    Run::new(PythonTasks::new(Arc::new(graph)), submission, threads, watching)
+    Run::new(PythonTasks::new(Arc::new(graph), notes), submission, threads, watching)
+}
+
+/// What the graph says of who reads each result: who may write to it follows from that.
+fn notes_on_readers(graph: &PythonGraph, dependents: &Edges, wanted: &[u32]) -> Box<[AtomicU8]> {
+    let note = |readers: &[u32]| match readers.len() {
+        0 => 0,
+        1 => notes::ALONE | notes::READ,
+        _ => notes::READ,
+    };
+    let mut notes: Vec<u8> = dependents.rows().map(note).collect();
+    for &task in wanted {
+        notes[task as usize] &= !notes::ALONE;
+    }
+    for &(task, times) in &graph.retries {
+        // A task that is tried again needs its inputs as they were.
+        for &input in graph.layer.task(task).dependencies.iter().filter(|_| times > 0) {
+            notes[input as usize] &= !notes::ALONE;
+        }
+    }
+    notes.into_iter().map(AtomicU8::new).collect()
 }
 
 impl Computation {
@@ -383,7 +407,7 @@ impl Computation {
     fn results(&self, py: Python<'_>, outcome: PyResult<RunState>) -> PyResult<Vec<Py<PyAny>>> {
         match self.outcome_of_callbacks(py, outcome)? {
             Ok(RunState::Done) => {
-                let results = self.run.tasks.take_results(py, &self.wanted);
+                let results = self.run.tasks.take_results(py, &self.wanted)?;
                 results.ok_or_else(|| PyRuntimeError::new_err("the results were taken already"))
             }
             Ok(RunState::Failed { task }) => {

@@ -99,7 +99,7 @@ pub(crate) fn evaluate(
     py: Python<'_>,
     template: Template<'_>,
     literals: &[Py<PyAny>],
-    dependency: impl Fn(u32) -> Py<PyAny>,
+    dependency: impl Fn(u32) -> PyResult<Py<PyAny>>,
 ) -> PyResult<Py<PyAny>> {
     let mut stack = STACK.take();
     let outcome = run(py, template, literals, dependency, &mut stack);
@@ -112,13 +112,13 @@ fn run(
     py: Python<'_>,
     template: Template<'_>,
     literals: &[Py<PyAny>],
-    dependency: impl Fn(u32) -> Py<PyAny>,
+    dependency: impl Fn(u32) -> PyResult<Py<PyAny>>,
     stack: &mut Vec<Py<PyAny>>,
 ) -> PyResult<Py<PyAny>> {
     for op in template.0 {
         let value = match op.kind() {
             OpKind::Literal(number) => literals[number as usize].clone_ref(py),
-            OpKind::Dependency(place) => dependency(place),
+            OpKind::Dependency(place) => dependency(place)?,
             OpKind::Call(arguments) => call(py, stack, arguments as usize, None)?,
             OpKind::CallKeywords(arguments) => {
                 let names = stack.pop().expect(WELL_FORMED);

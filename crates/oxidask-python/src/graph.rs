@@ -256,6 +256,10 @@ pub(crate) fn fused(py: Python<'_>, tasks: Vec<Py<Delayed>>) -> PyResult<Vec<Py<
     let tasks_of_graph = graph.tasks(py)?;
     let annotations_of = |task: u32| graph.node(task).annotations().map(|one| one.bind(py));
     let fusion = fuse_linear(&graph.layer, &wanted, |task, dependent| {
+        // A value is not an argument: its readers must not write to it.
+        if graph.is_data(task) {
+            return false;
+        }
         match (annotations_of(task), annotations_of(dependent)) {
             (None, None) => true,
             (Some(a), Some(b)) => a.eq(b).unwrap_or(false),

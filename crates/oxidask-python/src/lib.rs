@@ -4,6 +4,7 @@
 //! - `graph`: collects the tasks that are needed; `raw_graph`: reads graphs that are dictionaries.
 //! - `computation`, `tasks`, `evaluate`: run them in the engine; `callbacks`, `task_states`: what users
 //!   are told meanwhile.
+//! - `ownership`: which task may write to what another one returned.
 //! - `resources`: what the process uses meanwhile.
 //! - `rewrite`: the same tasks under other keys, or with other inputs.
 //! - `tokenize`: content hashes. `drawing`: pictures of graphs.
@@ -34,6 +35,7 @@ mod identity;
 mod layer;
 mod layered;
 mod origin;
+mod ownership;
 mod raw_graph;
 mod resources;
 mod rewrite;

@@ -1,11 +1,12 @@
 //! The engine's view of Python tasks: how one runs, and where its result is kept.
 #![expect(unsafe_code, reason = "results are kept in a table that threads share without a lock")]
 
-use std::cell::Cell;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use oxidask_graph::{Op, OpKind};
 use oxidask_runtime::engine::{Outcome, Run, Tasks};
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
@@ -15,6 +16,7 @@ use pyo3::prelude::*;
 use crate::callbacks::Callbacks;
 use crate::evaluate::{detached, evaluate, raise_in_thread, take_in_exception, thread_number};
 use crate::graph::{NodeRef, PythonGraph};
+use crate::ownership::{self, Given, Memory};
 
 /// The tasks of one run, and what is known of them.
 pub(crate) struct PythonTasks {
@@ -22,11 +24,42 @@ pub(crate) struct PythonTasks {
     /// What is told of each task, if anything is.
     pub(crate) callbacks: OnceLock<Callbacks>,
     results: Results,
+    /// What is known of each result, as [`notes`] say.
+    notes: Box<[AtomicU8]>,
     errors: Mutex<HashMap<u32, PyErr>>,
     running: Mutex<Vec<Running>>,
     is_cancelled: AtomicBool,
     /// Nobody may read a result while another gives it back.
     are_results_taken: AtomicBool,
+}
+
+/// Bits of [`PythonTasks::notes`]: what the graph says of the readers of a result, and what the result
+/// itself does of its memory.
+pub(crate) mod notes {
+    use crate::ownership::Memory;
+
+    /// One task reads it, once, and nobody asked for it.
+    pub(crate) const ALONE: u8 = 1;
+    /// Some task reads it.
+    pub(crate) const READ: u8 = 2;
+    const OWN: u8 = 4;
+    const LENT: u8 = 8;
+
+    pub(super) fn of_memory(memory: Memory) -> u8 {
+        match memory {
+            Memory::Shared => 0,
+            Memory::Own => OWN,
+            Memory::Lent => LENT,
+        }
+    }
+
+    pub(super) fn memory(notes: u8) -> Memory {
+        match notes & (OWN | LENT) {
+            OWN => Memory::Own,
+            LENT => Memory::Lent,
+            _ => Memory::Shared,
+        }
+    }
 }
 
 /// A task that runs now.
@@ -59,12 +92,14 @@ pub(crate) fn forget_current_run() {
 }
 
 impl PythonTasks {
-    pub(crate) fn new(graph: Arc<PythonGraph>) -> Self {
+    /// `notes` say what the graph knows of the readers of each result.
+    pub(crate) fn new(graph: Arc<PythonGraph>, notes: Box<[AtomicU8]>) -> Self {
         let results = Results::new(graph.len());
         Self {
             graph,
             callbacks: OnceLock::new(),
             results,
+            notes,
             errors: Mutex::default(),
             running: Mutex::default(),
             is_cancelled: AtomicBool::new(false),
@@ -73,15 +108,30 @@ impl PythonTasks {
     }
 
     /// Takes the results of the wanted tasks out; `None` if somebody was faster. A thread may hold
-    /// the run a moment longer; the results are the caller's alone.
-    pub(crate) fn take_results(&self, py: Python<'_>, wanted: &[u32]) -> Option<Vec<Py<PyAny>>> {
+    /// the run a moment longer; the results are the caller's alone, and so is their memory.
+    pub(crate) fn take_results(
+        &self,
+        py: Python<'_>,
+        wanted: &[u32],
+    ) -> PyResult<Option<Vec<Py<PyAny>>>> {
         if self.are_results_taken.swap(true, Ordering::Relaxed) {
-            return None;
+            return Ok(None);
         }
         let result = |&task| self.results.get(py, task).expect("a wanted result is kept");
-        let results = wanted.iter().map(result).collect();
+        let results: Vec<Py<PyAny>> = wanted.iter().map(result).collect();
         self.release(wanted);
-        Some(results)
+        let mut seen = HashSet::new();
+        let come_out = |(value, &task): (Py<PyAny>, &u32)| {
+            let value = value.into_bound(py);
+            if ownership::is_scalar(&value) {
+                return Ok(value.unbind());
+            }
+            let notes = self.notes[task as usize].load(Ordering::Relaxed);
+            let is_read = notes & notes::READ != 0 || self.is_announced();
+            let is_untouched = !is_read && seen.insert(task);
+            ownership::come_out(value, notes::memory(notes), is_untouched).map(Bound::unbind)
+        };
+        results.into_iter().zip(wanted).map(come_out).collect::<PyResult<_>>().map(Some)
     }
 
     /// Takes out why a task failed.
@@ -121,6 +171,57 @@ impl PythonTasks {
         if entry.is_interrupted {
             take_in_exception(py);
         }
+    }
+
+    /// An input of a task as the task may have it.
+    fn input(
+        &self,
+        py: Python<'_>,
+        input: u32,
+        place: u32,
+        given: &RefCell<Given>,
+    ) -> PyResult<Py<PyAny>> {
+        if let Some(value) = self.results.get(py, input) {
+            if ownership::is_scalar(value.bind(py)) {
+                return Ok(value);
+            }
+            let notes = self.notes[input as usize].load(Ordering::Relaxed);
+            let memory = notes::memory(notes);
+            if notes & notes::ALONE != 0 && memory == Memory::Own {
+                // So that the task, when it returns it, is the only one that has it.
+                drop(self.results.take(py, input));
+                given.borrow_mut().give(place, value.bind(py));
+                return Ok(value);
+            }
+            return given.borrow_mut().lend(value.into_bound(py), memory).map(Bound::unbind);
+        }
+        let own = given.borrow().own(py, place);
+        Ok(own.expect("a task runs while its inputs are kept"))
+    }
+
+    /// What a task returned, as it is kept.
+    fn settled(
+        &self,
+        py: Python<'_>,
+        task: u32,
+        value: Py<PyAny>,
+        given: Given,
+    ) -> PyResult<Py<PyAny>> {
+        if ownership::is_scalar(value.bind(py)) || self.graph.is_data(task) {
+            return Ok(value);
+        }
+        let literals = || {
+            let literal = |op: &Op| match op.kind() {
+                OpKind::Literal(number) => {
+                    Some(self.graph.literals[number as usize].bind(py).clone())
+                }
+                _ => None,
+            };
+            self.graph.layer.task(task).template.0.iter().filter_map(literal).collect()
+        };
+        let (value, memory) = given.settle(value.into_bound(py), literals)?;
+        self.notes[task as usize].fetch_or(notes::of_memory(memory), Ordering::Relaxed);
+        Ok(value.unbind())
     }
 
     fn failed(&self, py: Python<'_>, task: u32, error: PyErr) {
@@ -175,18 +276,21 @@ impl Tasks for PythonTasks {
             let view = self.graph.layer.task(task);
             let outer = CURRENT.replace(Some(std::ptr::from_ref(self)));
             self.begin(task);
+            let given = RefCell::default();
             let outcome = evaluate(py, view.template, &self.graph.literals, |place| {
-                let input = view.dependencies[place as usize];
-                self.results.get(py, input).expect("a task runs while its inputs are kept")
+                self.input(py, view.dependencies[place as usize], place, &given)
             });
             self.end(py, task);
             CURRENT.set(outer);
-            match outcome {
+            let given = given.into_inner();
+            let is_lent = given.is_lent();
+            match outcome.and_then(|value| self.settled(py, task, value, given)) {
                 Ok(value) => {
                     self.results.put(task, value);
                     Outcome::Finished
                 }
                 Err(error) => {
+                    let error = if is_lent { ownership::with_cure(py, error) } else { error };
                     self.failed(py, task, error);
                     Outcome::Failed
                 }
@@ -206,7 +310,14 @@ impl Tasks for PythonTasks {
     fn after(&self, run: &Run<Self>, task: u32) {
         let Some(callbacks) = self.callbacks.get() else { return };
         Python::attach(|py| {
-            let result = self.results.get(py, task).expect("a task that returned has a result");
+            let mut result = self.results.get(py, task).expect("a task that returned has a result");
+            let notes = self.notes[task as usize].load(Ordering::Relaxed);
+            if notes & notes::ALONE != 0 && callbacks.keep_results() {
+                // Its reader may write to it.
+                if let Ok(copy) = ownership::separate(result.bind(py)) {
+                    result = copy.unbind();
+                }
+            }
             callbacks.after(py, run, task, result);
         });
     }

@@ -1,5 +1,7 @@
 //! Finds the lazy objects in arguments of `compute` and its kin, and puts their results back.
 
+use std::cell::Cell;
+
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -8,6 +10,7 @@ use oxidask_graph::{OpKind, Template};
 use crate::arguments::{Call, CallBuilder};
 use crate::delayed::Delayed;
 use crate::evaluate::evaluate;
+use crate::ownership::{self, Memory};
 
 /// Arguments taken apart into lazy objects and the containers around them.
 #[pyclass(frozen, module = "oxidask._core")]
@@ -46,8 +49,14 @@ impl Unpacked {
 
     /// The arguments as a tuple, with these values in the place of the lazy objects.
     fn repack(&self, py: Python<'_>, values: Vec<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        let is_used: Vec<Cell<bool>> = vec![Cell::new(false); values.len()];
         evaluate(py, Template(&self.call.template), &self.call.literals, |place| {
-            values[place as usize].clone_ref(py)
+            let value = values[place as usize].bind(py).clone();
+            if is_used[place as usize].replace(true) {
+                // Results of one task at two places do not share memory either.
+                return ownership::come_out(value, Memory::Shared, false).map(Bound::unbind);
+            }
+            Ok(value.unbind())
         })
     }
 }

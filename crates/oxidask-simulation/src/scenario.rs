@@ -80,6 +80,8 @@ impl Scenario {
             no_worker_timeout: timeout,
             bandwidth: [1e7, 1e9, 1e11][random.index(3)],
             give_ahead: Duration::from_micros([0, 2_000, 100_000][random.index(3)]),
+            // With one timeout of the two, so that all else stays as it is.
+            gives_away: timeout < Duration::from_secs(1),
         };
         let style = GraphStyle {
             tasks: 0,

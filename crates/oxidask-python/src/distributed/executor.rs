@@ -1,5 +1,6 @@
 //! The loops of a worker's threads: one that runs tasks, one for everything else.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,15 +19,16 @@ use pyo3::types::{PyDict, PyString, PyType};
 use rustc_hash::FxHashMap;
 
 use super::nested;
-use super::objects::{CallObjects, Objects};
+use super::objects::{CallObjects, Objects, Read};
 use super::output::{Budget, Printed};
-use super::program::{Context, NoContext, evaluate, garbled, write_pickle, write_plain};
+use super::program::{Context, NoContext, evaluate, garbled, outline, write_pickle, write_plain};
 use super::serialize;
 use super::views::Pin;
 use crate::evaluate::{
     drop_what_others_gave_up, let_exceptions_in, let_others_run, raise_in_thread,
     take_in_exception, thread_number,
 };
+use crate::ownership::{self, Given, Memory};
 
 /// How long a thread keeps the GIL before it lets others have it.
 const TURN: Duration = Duration::from_micros(200);
@@ -59,6 +61,11 @@ pub(crate) trait Home: Send + Sync + 'static {
         stored: &Stored,
         pin: &Arc<Pin>,
     ) -> PyResult<Bound<'py, PyAny>>;
+
+    /// Whether results stay objects that all tasks and clients share.
+    fn is_one_process(&self) -> bool {
+        true
+    }
 
     /// An exception.
     fn encode_error(&self, py: Python<'_>, error: PyErr) -> Bytes;
@@ -285,13 +292,18 @@ impl Executor {
         self.home.now_running(thread, Some(task));
         let context = TaskContext::new(self, &run);
         let outcome = evaluate(py, &run.call, &context);
+        let given = context.given.take();
+        let is_lent = given.is_lent();
         let has_seceded = nested::task_ends(outer);
         let is_interrupted = self.end(py, Source::Task(task));
         let end = Instant::now();
         let ending = match outcome {
-            Ok(value) => self.ending_of(value.into_bound(py), task, attempt),
+            Ok(value) => self.ending_of(value.into_bound(py), &run, given),
             Err(_) if is_interrupted => Ending::Stopped,
-            Err(error) => Ending::Raised { error: self.home.encode_error(py, error) },
+            Err(error) => {
+                let error = if is_lent { ownership::with_cure(py, error) } else { error };
+                Ending::Raised { error: self.home.encode_error(py, error) }
+            }
         };
         self.home.now_running(thread, nested::current_task().map(|outer| outer.task));
         let duration_ns = (end - begin).as_nanos() as u64;
@@ -316,25 +328,27 @@ impl Executor {
         free
     }
 
-    fn ending_of(&self, value: Bound<'_, PyAny>, task: TaskId, attempt: Attempt) -> Ending {
+    fn ending_of(&self, value: Bound<'_, PyAny>, run: &Run, given: Given) -> Ending {
         let py = value.py();
-        let encoded = (|| {
-            let mut plain = Vec::new();
+        let mut plain = Vec::new();
+        let ending = (|| {
             if !is_long(&value) && write_plain(&value, &mut plain)? {
                 let nbytes = plain.len() as u64;
-                return Ok(Some((Value::Inline(plain.into()), nbytes)));
+                return Ok(Ending::Returned { value: Value::Inline(plain.into()), nbytes });
             }
-            self.home.encode(&value)
+            if let Some((value, nbytes)) = self.home.encode(&value)? {
+                return Ok(Ending::Returned { value, nbytes });
+            }
+            let (value, memory) = if self.home.is_one_process() {
+                settled(value, run, given)?
+            } else {
+                (value, Memory::Shared)
+            };
+            let nbytes = serialize::nbytes(&value);
+            self.objects.put(run.task, run.attempt, value.unbind(), memory);
+            Ok(Ending::Returned { value: Value::Live, nbytes })
         })();
-        match encoded {
-            Ok(Some((value, nbytes))) => Ending::Returned { value, nbytes },
-            Ok(None) => {
-                let nbytes = serialize::nbytes(&value);
-                self.objects.put(task, attempt, value.unbind());
-                Ending::Returned { value: Value::Live, nbytes }
-            }
-            Err(error) => Ending::Raised { error: self.home.encode_error(py, error) },
-        }
+        ending.unwrap_or_else(|error| Ending::Raised { error: self.home.encode_error(py, error) })
     }
 
     fn begin(&self, source: Source, attempt: Attempt) {
@@ -520,7 +534,7 @@ impl Executor {
             Chore::Interrupt { task, attempt } => self.interrupt(py, task, attempt),
             Chore::Publish { task, attempt } => {
                 let value = match self.objects.get(py, task, attempt) {
-                    Some(object) => self
+                    Some((object, _)) => self
                         .home
                         .publish(object.bind(py))
                         .map_err(|error| self.home.encode_error(py, error)),
@@ -642,10 +656,41 @@ fn is_coroutine(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(value.get_type().is(class))
 }
 
+/// What a task of one process returned, as it is kept.
+fn settled<'py>(
+    value: Bound<'py, PyAny>,
+    run: &Run,
+    given: Given,
+) -> PyResult<(Bound<'py, PyAny>, Memory)> {
+    if ownership::is_scalar(&value) {
+        return Ok((value, Memory::Shared));
+    }
+    let py = value.py();
+    let outline = outline(&run.call)?;
+    if !outline.has_call && run.inputs.is_empty() {
+        // A value that a client has, too.
+        return Ok((value, Memory::Shared));
+    }
+    given.settle(value, || {
+        let object = |&number: &usize| object_of(py, run, number).ok();
+        outline.objects.iter().filter_map(object).collect()
+    })
+}
+
+/// A value of this process that a task's program refers to.
+fn object_of<'py>(py: Python<'py>, run: &Run, number: usize) -> PyResult<Bound<'py, PyAny>> {
+    let objects = run.objects.0.as_ref().ok_or_else(garbled)?;
+    let objects = objects.downcast_ref::<CallObjects>().ok_or_else(garbled)?;
+    let value = objects.values.get(number).ok_or_else(garbled)?;
+    Ok(value.bind(py).clone())
+}
+
 /// What the program of a task refers to.
 struct TaskContext<'a> {
     executor: &'a Executor,
     run: &'a Run,
+    /// What it was given so far.
+    given: RefCell<Given>,
     /// What keeps inputs in shared memory, by their place.
     pins: Vec<Option<Arc<Pin>>>,
 }
@@ -657,7 +702,7 @@ impl<'a> TaskContext<'a> {
         } else {
             Vec::new()
         };
-        Self { executor, run, pins }
+        Self { executor, run, pins, given: RefCell::default() }
     }
 }
 
@@ -670,7 +715,8 @@ fn pin_of(home: &dyn Home, input: &Input) -> Option<Arc<Pin>> {
 
 impl Context for TaskContext<'_> {
     fn dependency<'py>(&self, py: Python<'py>, place: usize) -> PyResult<Bound<'py, PyAny>> {
-        let Input { task, attempt, value } = self.run.inputs.get(place).ok_or_else(garbled)?;
+        let Input { task, attempt, value, is_last } =
+            self.run.inputs.get(place).ok_or_else(garbled)?;
         match value {
             Value::Inline(bytes) => Ok(evaluate(py, bytes, &NoContext)?.into_bound(py)),
             Value::Stored(stored) => {
@@ -678,19 +724,32 @@ impl Context for TaskContext<'_> {
                 self.executor.home.view(py, stored, pin)
             }
             Value::Live => {
-                let object = self.executor.objects.get(py, *task, *attempt).ok_or_else(|| {
-                    PyRuntimeError::new_err("an input of a task is gone; this is a bug of oxidask")
-                })?;
-                Ok(object.into_bound(py))
+                let read = self.executor.objects.read(py, *task, *attempt, *is_last);
+                let place = place as u32;
+                match read {
+                    Some(Read::Own(object)) => {
+                        self.given.borrow_mut().give(place, object.bind(py));
+                        Ok(object.into_bound(py))
+                    }
+                    Some(Read::Lent(object, memory)) if self.executor.home.is_one_process() => {
+                        self.given.borrow_mut().lend(object.into_bound(py), memory)
+                    }
+                    Some(Read::Lent(object, _)) => Ok(object.into_bound(py)),
+                    None => {
+                        let own = self.given.borrow().own(py, place);
+                        let own = own.ok_or_else(|| {
+                            let bug = "an input of a task is gone; this is a bug of oxidask";
+                            PyRuntimeError::new_err(bug)
+                        })?;
+                        Ok(own.into_bound(py))
+                    }
+                }
             }
         }
     }
 
     fn object<'py>(&self, py: Python<'py>, number: usize) -> PyResult<Bound<'py, PyAny>> {
-        let objects = self.run.objects.0.as_ref().ok_or_else(garbled)?;
-        let objects = objects.downcast_ref::<CallObjects>().ok_or_else(garbled)?;
-        let value = objects.values.get(number).ok_or_else(garbled)?;
-        Ok(value.bind(py).clone())
+        object_of(py, self.run, number)
     }
 
     fn function<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>> {

@@ -7,13 +7,29 @@ use oxidask_protocol::{Attempt, TaskId};
 use pyo3::prelude::*;
 use rustc_hash::FxHashMap;
 
+use crate::ownership::Memory;
+
 /// Results by task and attempt, and exceptions.
 #[derive(Default)]
 pub(crate) struct Objects {
-    results: Mutex<FxHashMap<(TaskId, Attempt), Py<PyAny>>>,
+    results: Mutex<FxHashMap<(TaskId, Attempt), Kept>>,
     errors: Mutex<Errors>,
     /// What calls referred to, until somebody who holds the GIL drops it.
     garbage: Mutex<Vec<Py<PyAny>>>,
+}
+
+/// A result.
+struct Kept {
+    value: Py<PyAny>,
+    memory: Memory,
+}
+
+/// A result for a task that reads it.
+pub(crate) enum Read {
+    /// Nobody else has it, or will.
+    Own(Py<PyAny>),
+    /// Others may read it too.
+    Lent(Py<PyAny>, Memory),
 }
 
 /// What the calls of a graph refer to.
@@ -41,14 +57,41 @@ struct Errors {
 const NO_PANIC: &str = "nothing panics while the lock is held";
 
 impl Objects {
-    pub(crate) fn put(&self, task: TaskId, attempt: Attempt, value: Py<PyAny>) {
-        let old = self.results.lock().expect(NO_PANIC).insert((task, attempt), value);
+    pub(crate) fn put(&self, task: TaskId, attempt: Attempt, value: Py<PyAny>, memory: Memory) {
+        let kept = Kept { value, memory };
+        let old = self.results.lock().expect(NO_PANIC).insert((task, attempt), kept);
         // Dropping an object may run any code: not under the lock.
         drop(old);
     }
 
-    pub(crate) fn get(&self, py: Python<'_>, task: TaskId, attempt: Attempt) -> Option<Py<PyAny>> {
-        self.results.lock().expect(NO_PANIC).get(&(task, attempt)).map(|value| value.clone_ref(py))
+    pub(crate) fn get(
+        &self,
+        py: Python<'_>,
+        task: TaskId,
+        attempt: Attempt,
+    ) -> Option<(Py<PyAny>, Memory)> {
+        let results = self.results.lock().expect(NO_PANIC);
+        results.get(&(task, attempt)).map(|kept| (kept.value.clone_ref(py), kept.memory))
+    }
+
+    /// A result for a task. If the task is the last to read it, and no other has had a look at it, the
+    /// task gets it for good.
+    pub(crate) fn read(
+        &self,
+        py: Python<'_>,
+        task: TaskId,
+        attempt: Attempt,
+        is_last: bool,
+    ) -> Option<Read> {
+        let mut results = self.results.lock().expect(NO_PANIC);
+        let kept = results.get_mut(&(task, attempt))?;
+        if kept.memory == Memory::Own {
+            if is_last {
+                return results.remove(&(task, attempt)).map(|kept| Read::Own(kept.value));
+            }
+            kept.memory = Memory::Shared;
+        }
+        Some(Read::Lent(kept.value.clone_ref(py), kept.memory))
     }
 
     /// Forgets results.
@@ -56,7 +99,8 @@ impl Objects {
         let mut dropped = Vec::with_capacity(versions.len());
         {
             let mut results = self.results.lock().expect(NO_PANIC);
-            dropped.extend(versions.iter().filter_map(|version| results.remove(version)));
+            let removed = versions.iter().filter_map(|version| results.remove(version));
+            dropped.extend(removed.map(|kept| kept.value));
         }
         drop(dropped);
         self.collect_garbage();

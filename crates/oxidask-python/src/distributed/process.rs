@@ -325,6 +325,10 @@ impl LetGo for Unpin {
 }
 
 impl Home for OwnProcess {
+    fn is_one_process(&self) -> bool {
+        false
+    }
+
     fn encode(&self, value: &Bound<'_, PyAny>) -> PyResult<Option<(Value, u64)>> {
         match serialize::way_of(value)?.as_str() {
             "live" => Ok(None),

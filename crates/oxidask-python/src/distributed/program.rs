@@ -209,6 +209,43 @@ pub(crate) fn garbled() -> PyErr {
     PyRuntimeError::new_err("a program of a task is garbled; this is a bug of oxidask")
 }
 
+/// What a program is made of, without evaluating it.
+#[derive(Default)]
+pub(crate) struct Outline {
+    /// Numbers of objects of this process.
+    pub(crate) objects: Vec<usize>,
+    pub(crate) has_call: bool,
+}
+
+/// What a program is made of.
+pub(crate) fn outline(program: &[u8]) -> PyResult<Outline> {
+    let mut reader = Reader(program);
+    let mut outline = Outline::default();
+    while !reader.0.is_empty() {
+        match reader.byte()? {
+            tag::NONE | tag::TRUE | tag::FALSE => {}
+            tag::INT
+            | tag::DEPENDENCY
+            | tag::TUPLE
+            | tag::LIST
+            | tag::SET
+            | tag::DICT
+            | tag::SLICE => drop(reader.number()?),
+            tag::LONG | tag::TEXT | tag::BYTES | tag::PICKLE => drop(reader.bytes()?),
+            tag::FLOAT => drop(reader.float()?),
+            tag::COMPLEX => drop((reader.float()?, reader.float()?)),
+            tag::FUNCTION | tag::SHARED => drop(reader.hash()?),
+            tag::OBJECT => outline.objects.push(reader.number()? as usize),
+            tag::CALL | tag::CALL_KEYWORDS => {
+                outline.has_call = true;
+                reader.number()?;
+            }
+            _ => return Err(garbled()),
+        }
+    }
+    Ok(outline)
+}
+
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

@@ -35,6 +35,7 @@ use crate::delayed::Delayed;
 use crate::evaluate::let_others_run;
 use crate::graph::collect;
 use crate::identity::{Identity, check_key, random_identity};
+use crate::ownership;
 use crate::tokenize::token;
 
 /// How long a wait lasts before somebody looks for Ctrl-C.
@@ -172,8 +173,10 @@ impl Shared {
                     };
                 }
                 Some(Got::Here(task, attempt)) => {
-                    if let Some(object) = self.objects.get(py, task, attempt) {
-                        return Ok(Fetched::Value(object));
+                    if let Some((object, memory)) = self.objects.get(py, task, attempt) {
+                        // The cluster keeps it, for others and for a second look.
+                        let value = ownership::come_out(object.into_bound(py), memory, false)?;
+                        return Ok(Fetched::Value(value.unbind()));
                     }
                     // It was lost, and is being made again.
                     let_others_run(py, || std::thread::sleep(nested::tick()));
@@ -623,7 +626,8 @@ impl Session {
         match self.shared.stored(value)? {
             Some(Value::Stored(stored)) => writer.set_data(*stored),
             Some(Value::Inline(bytes)) => writer.program().1.extend_from_slice(&bytes),
-            Some(Value::Live) | None => writer.write_value(value)?,
+            // What the user does to it later is not to be seen.
+            Some(Value::Live) | None => writer.write_value(&ownership::separate(value)?)?,
         }
         writer.end_task(0, identity);
         let first = self.shared.client.reserve(1);

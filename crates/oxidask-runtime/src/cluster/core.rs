@@ -10,7 +10,10 @@ use oxidask_protocol::{
     Attempt, ClientTask, Ending, FromClient, FromWorker, Graph, GroupId, HostId, Objects, Problem,
     Source, Stored, TaskId, TaskState, ToClient, ToWorker, Value, WorkerId,
 };
-use oxidask_scheduler::{Action, Event, Failure, Outbox, Outcome, SchedulerState, Submission};
+use oxidask_scheduler::{
+    Action, Event, Failure, Outbox, Outcome, SchedulerState, Settings as SchedulerSettings,
+    Submission,
+};
 
 use super::adopted::Adopted;
 use super::asked::Offers;
@@ -124,8 +127,9 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn new(settings: Settings) -> Self {
+        let gives_away = settings.is_one_process;
         let mut core = Self {
-            scheduler: SchedulerState::new(settings.scheduler),
+            scheduler: SchedulerState::new(SchedulerSettings { gives_away, ..settings.scheduler }),
             node: NodeState::new(settings.is_one_process),
             id: settings.id,
             submissions: Submissions::default(),
@@ -815,15 +819,21 @@ impl Core {
             let (hash, _) = submitted.graph.shared[part as usize];
             self.node.prepare(worker, hash, &mut self.outputs);
         }
-        let inputs = self
+        let inputs: Vec<(TaskId, Attempt)> = self
             .scheduler
             .dependencies_of(task)
             .map(|input| (input, self.scheduler.attempt_of(input)))
             .collect();
+        let is_last_read = |&(input, _): &(TaskId, Attempt)| {
+            let is_last =
+                self.node.is_object_here(input) && self.scheduler.is_last_reader(task, input);
+            is_last.then_some(input)
+        };
+        let last_reads = inputs.iter().filter_map(is_last_read).collect();
         let call = submitted.graph.program(local);
         let objects = submitted.graph.objects.clone();
         let urgency = submitted.graph.urgency();
-        let order = Order { task, attempt, urgency, call, objects, inputs };
+        let order = Order { task, attempt, urgency, call, objects, inputs, last_reads };
         self.node.run(worker, order, &mut self.outputs);
     }
 

@@ -51,6 +51,9 @@ pub struct Settings {
     /// A worker is given more tasks than it has threads while those that it has are expected to be
     /// done within this time; only tasks that are known to be shorter.
     pub give_ahead: Duration,
+    /// Whether workers give a result to its only reader for good, as [`SchedulerState::is_last_reader`]
+    /// allows it: when the reader runs, the result is gone.
+    pub gives_away: bool,
 }
 
 impl Default for Settings {
@@ -60,6 +63,7 @@ impl Default for Settings {
             no_worker_timeout: Duration::from_secs(300),
             bandwidth: 1e9,
             give_ahead: Duration::from_millis(2),
+            gives_away: false,
         }
     }
 }
@@ -278,6 +282,15 @@ impl SchedulerState {
     /// Whether a client wants the task's result.
     pub fn is_wanted(&self, task: TaskId) -> bool {
         self.tasks.has(task, flag::WANTED)
+    }
+
+    /// Whether nobody but this task will ever read its input: no client wants the result, no other task
+    /// that is remembered reads it, so that none can be submitted that does, and this one is not tried
+    /// again with it.
+    pub fn is_last_reader(&self, task: TaskId, input: TaskId) -> bool {
+        !self.tasks.has(input, flag::WANTED)
+            && self.tasks.unforgotten_dependents[input.index()] == 1
+            && self.retries_left.get(&task).is_none_or(|&left| left == 0)
     }
 
     /// How the task has ended, if it has, as clients are told.

@@ -95,14 +95,40 @@ impl SchedulerState {
         if self.tasks.has(task, flag::WANTED) {
             return;
         }
+        let is_given_away = self.is_given_away(task);
         self.tasks.set(task, flag::WANTED);
         self.tasks.clear(task, flag::REPORTED);
         match self.tasks.state(task) {
+            TaskState::Memory if is_given_away => {
+                let (holders, attempt): (Vec<_>, _) =
+                    (self.holders_of(task).collect(), self.tasks.attempt(task));
+                for &worker in &holders {
+                    self.remove_holder(worker, task);
+                }
+                self.results_were_lost(&[task], Cause::InputMissing, outbox);
+                // Only now was its reader told to stop.
+                let drops = holders.iter().map(|&worker| Action::Drop { worker, task, attempt });
+                outbox.actions.extend(drops);
+            }
             TaskState::Memory => self.report(task, Outcome::Finished, outbox),
             TaskState::Erred => self.report(task, self.errors[&task].outcome(), outbox),
             TaskState::Released => self.make_again(task, Cause::Submitted, outbox),
             _ => {}
         }
+    }
+
+    /// Whether the only reader of a result runs, and has it for itself.
+    fn is_given_away(&self, task: TaskId) -> bool {
+        if !self.settings.gives_away || self.tasks.state(task) != TaskState::Memory {
+            return false;
+        }
+        let mut dependents = self.tasks.dependents(task);
+        while let Some(reader) = self.tasks.next_dependent(&mut dependents) {
+            if self.tasks.state(reader) == TaskState::Processing {
+                return self.is_last_reader(reader, task);
+            }
+        }
+        false
     }
 
     /// The groups of a submission, by their number there; they have grown by its tasks.

@@ -123,6 +123,57 @@ fn state_and_actions_after(
     (state, outbox.actions)
 }
 
+/// What the last of these events leads to where results are given away.
+fn state_that_gives_away(events: impl IntoIterator<Item = Event>) -> (SchedulerState, Vec<Action>) {
+    let settings = Settings { gives_away: true, ..Settings::default() };
+    let mut state = SchedulerState::new(settings);
+    let mut outbox = Outbox::default();
+    for event in events {
+        outbox.clear();
+        state.handle(event, Duration::ZERO, &mut outbox);
+        state.validate().unwrap_or_else(|broken| panic!("{broken}"));
+    }
+    (state, outbox.actions)
+}
+
+#[test]
+fn a_task_is_the_last_reader_of_what_nobody_else_can_ask_for() {
+    let is_last = |wanted: &[u32], rows: &[&[u32]], retries: u32| {
+        let mut submission = submission(rows, wanted);
+        submission.retries = [(1, retries)].into();
+        let submitted = Event::GraphSubmitted(Box::new(submission));
+        let state = state_after([joined(ALICE), submitted, finished(ALICE, 0, 0)]);
+        assert_eq!(state.state_of(TaskId(1)), TaskState::Processing);
+        state.is_last_reader(TaskId(1), TaskId(0))
+    };
+    assert!(is_last(&[1], &[&[], &[0]], 0));
+    assert!(!is_last(&[1], &[&[], &[0]], 1), "it may be tried again");
+    assert!(!is_last(&[0, 1], &[&[], &[0]], 0), "a client has it");
+    assert!(!is_last(&[1, 2], &[&[], &[0], &[0]], 0), "another task reads it");
+}
+
+#[test]
+fn a_result_that_was_given_away_is_made_again_for_who_wants_it_later() {
+    let events = || {
+        [joined(ALICE), submitted(&[&[], &[0]], &[1]), finished(ALICE, 0, 0)]
+            .into_iter()
+            .chain([Event::TaskWanted { task: TaskId(0) }])
+    };
+    let (state, actions) = state_that_gives_away(events());
+    assert_eq!(state.state_of(TaskId(0)), TaskState::Queued);
+    let cancel = Action::Cancel { worker: ALICE, task: TaskId(1), attempt: Attempt(0) };
+    assert_eq!(actions, [cancel, drop(ALICE, 0, 0)]);
+    // Its reader returned after all: that counts, and the result is made again all the same.
+    let (state, actions) = state_that_gives_away(events().chain([finished(ALICE, 1, 0)]));
+    assert_eq!(state.state_of(TaskId(1)), TaskState::Memory);
+    assert_eq!(actions, [report(1, Outcome::Finished), run(ALICE, 0, 1)]);
+    let (_, actions) =
+        state_that_gives_away(events().chain([finished(ALICE, 1, 0), finished(ALICE, 0, 1)]));
+    assert_eq!(actions, [report(0, Outcome::Finished)]);
+    // Where each reader gets a copy there is no need.
+    assert_eq!(actions_after(events()), [report(0, Outcome::Finished)]);
+}
+
 #[test]
 fn a_result_is_dropped_when_its_last_reader_ran() {
     let graph: &[&[u32]] = &[&[], &[0], &[0]];
