@@ -122,3 +122,9 @@ def test_gaps_are_filled(limit, chunks):
 def test_integers_have_no_gaps():
     x = da.arange(5, chunks=2)
     assert da.push(x, None, 0) is x
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_an_axis_the_array_is_flat(name):
+    x = da.from_array(VALUES, chunks=(2, 7))
+    assert_same(getattr(da, name)(x, None), getattr(np, name)(VALUES))

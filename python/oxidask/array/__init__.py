@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from numpy import e, inf, nan, newaxis, pi
 
-from oxidask.array import lib, random
+from oxidask.array import lib, linalg, random
 from oxidask.array.bins import *
 from oxidask.array.blockwise import *
 from oxidask.array.core import *
 from oxidask.array.creation import *
 from oxidask.array.differences import *
+from oxidask.array.einsum import *
 from oxidask.array.grids import *
 from oxidask.array.joining import *
 from oxidask.array.order import *
