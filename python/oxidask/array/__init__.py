@@ -12,6 +12,7 @@ from oxidask.array.creation import *
 from oxidask.array.differences import *
 from oxidask.array.einsum import *
 from oxidask.array.grids import *
+from oxidask.array.gufunc import *
 from oxidask.array.joining import *
 from oxidask.array.order import *
 from oxidask.array.overlap import *

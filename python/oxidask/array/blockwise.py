@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from oxidask.array._expressions import (
 from oxidask.array.core import Array, _array, _meta_from, asarray, funcname
 from oxidask.tokenize import tokenize
 
-__all__ = ["blockwise", "map_blocks"]
+__all__ = ["atop", "blockwise", "map_blocks"]
 
 
 def blockwise(
@@ -115,6 +116,22 @@ def blockwise(
     labels_ = [labels for _, labels in expressions]
     full = name or f"{label}-{tokenize(func, out, parts, labels_, chunks, concatenate, kwargs)}"
     return _array(Blockwise(full, func, out, expressions, kwargs, tuple(chunks), meta, concatenate))
+
+
+def atop(*args: Any, **kwargs: Any) -> Array:
+    """Call `blockwise`, as it was called once; warns.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for `blockwise`.
+
+    Returns
+    -------
+    Array
+    """
+    warnings.warn("atop is called blockwise now", FutureWarning, stacklevel=2)
+    return blockwise(*args, **kwargs)
 
 
 def _aligned(
