@@ -60,6 +60,9 @@ pub fn order(dependencies: &Edges, dependents: &Edges) -> Option<Order> {
         visited_for = visited;
         Some(order)
     });
+    if outputs.len() == 1 && is_read_once(dependents) {
+        return Some(Order { rank: search.best?.into_rank() });
+    }
     search.consider(|start, known| {
         // Where results are shared, the first walk tells which task makes which input ready.
         room = room_needed(dependencies, &topological, |input, reader| {
@@ -75,6 +78,11 @@ pub fn order(dependencies: &Edges, dependents: &Edges) -> Option<Order> {
     search.consider(|start, known| sweep(start, Ties::OldestFirst, known));
     search.consider(|start, known| sweep(start, Ties::NewestFirst, known));
     Some(Order { rank: search.best?.into_rank() })
+}
+
+/// Whether each result has one reader at most. The first walk is the best order of such a tree.
+fn is_read_once(dependents: &Edges) -> bool {
+    dependents.rows().all(|row| row.len() <= 1)
 }
 
 /// The best order so far.

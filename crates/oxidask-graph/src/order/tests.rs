@@ -281,10 +281,27 @@ fn any_graph(tasks: usize) -> impl Strategy<Value = Edges> {
     )
 }
 
+/// Tasks of which each but the last is read by one later task.
+fn any_tree(tasks: usize) -> impl Strategy<Value = Edges> {
+    proptest::collection::vec(0_u32..100, 1..tasks).prop_map(|readers| {
+        let tasks = readers.len() as u32;
+        let mut rows = vec![Vec::new(); readers.len()];
+        for (task, choice) in (0..tasks - 1).zip(readers) {
+            rows[(task + 1 + choice % (tasks - 1 - task)) as usize].push(task);
+        }
+        Edges::from_rows(rows)
+    })
+}
+
 proptest! {
     #[test]
     fn every_order_is_valid(edges in any_graph(60)) {
         peak(&edges);
+    }
+
+    #[test]
+    fn small_trees_have_the_best_peak(edges in any_tree(11)) {
+        prop_assert_eq!(peak(&edges), smallest_peak(&edges));
     }
 
     #[test]
