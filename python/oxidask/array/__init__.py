@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numpy import e, inf, nan, newaxis, pi
 
-from oxidask.array import lib, linalg, random
+from oxidask.array import _absent, lib, linalg, random
 from oxidask.array.bins import *
 from oxidask.array.blockwise import *
 from oxidask.array.core import *
@@ -24,5 +24,10 @@ from oxidask.array.routines import *
 from oxidask.array.scans import *
 from oxidask.array.selection import *
 from oxidask.array.statistics import *
+from oxidask.array.storage import *
 from oxidask.array.ufunc import *
 from oxidask.base import compute
+
+
+def __getattr__(name: str) -> object:
+    return _absent.module(name)

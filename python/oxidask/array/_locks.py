@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import struct
 import tempfile
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
-_locks: dict[str, threading.RLock] = {}
 _guard = threading.Lock()
+
+
+class _Here:
+    """What the threads of this process share of a lock."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.depth = 0
+        self.file = -1
+
+
+_locks: weakref.WeakValueDictionary[str, _Here] = weakref.WeakValueDictionary()
 
 
 class OneAtATime:
@@ -24,7 +38,8 @@ class OneAtATime:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._held: Any = None
+        with _guard:
+            self._here = _locks.setdefault(name, _Here())
 
     def __reduce__(self) -> Any:
         return OneAtATime, (self.name,)
@@ -33,28 +48,42 @@ class OneAtATime:
         return ("one at a time", self.name)
 
     def __enter__(self) -> OneAtATime:
-        with _guard:
-            lock = _locks.setdefault(self.name, threading.RLock())
-        lock.acquire()
+        here = self._here
+        here.lock.acquire()
         try:
-            # The kernel gives a lock of a file back when its holder dies.
-            file = os.open(_folder() / f"{self.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except BaseException:
-                os.close(file)
-                raise
+            if here.depth == 0:
+                here.file = _lock_byte(self.name)
+            here.depth += 1
         except BaseException:
-            lock.release()
+            here.lock.release()
             raise
-        self._held = (lock, file)
         return self
 
     def __exit__(self, *_: object) -> None:
-        lock, file = self._held
-        self._held = None
+        here = self._here
+        here.depth -= 1
+        if here.depth == 0:
+            os.close(here.file)
+        here.lock.release()
+
+
+def _lock_byte(name: str) -> int:
+    """Wait for one byte of a file, which stands for a name; return the open file.
+
+    The kernel gives it back when the file is closed, or its holder dies. One file does for all
+    names, so none are left behind.
+    """
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    place = int.from_bytes(digest, "little") >> 2
+    file = os.open(_folder() / "locks", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # A `struct flock`: type, from where, first byte, how many, whose.
+        wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
+        fcntl.fcntl(file, fcntl.F_OFD_SETLKW, wanted)
+    except BaseException:
         os.close(file)
-        lock.release()
+        raise
+    return file
 
 
 def _folder() -> Path:

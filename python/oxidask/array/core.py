@@ -35,6 +35,7 @@ from oxidask.array._expressions import (
     meta_of,
     read,
 )
+from oxidask.array._files import source_of
 from oxidask.array._rechunk import rechunk as rechunked
 from oxidask.array._slicing import (
     Masked,
@@ -702,6 +703,30 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
 
         return squeeze(self, axis)
 
+    def store(self, target: Any, **kwargs: Any) -> Any:
+        """Write the array into something that can be assigned to: see `oxidask.array.store`."""
+        from oxidask.array.storage import store
+
+        return store(self, target, **kwargs)
+
+    def to_zarr(self, *args: Any, **kwargs: Any) -> Any:
+        """Write the array as one of zarr: see `oxidask.array.to_zarr`."""
+        from oxidask.array.storage import to_zarr
+
+        return to_zarr(self, *args, **kwargs)
+
+    def to_hdf5(self, filename: Any, datapath: str, **kwargs: Any) -> None:
+        """Write the array as a dataset of an HDF5 file: see `oxidask.array.to_hdf5`."""
+        from oxidask.array.storage import to_hdf5
+
+        to_hdf5(filename, datapath, self, **kwargs)
+
+    def to_tiledb(self, uri: Any, *args: Any, **kwargs: Any) -> Any:
+        """Raise NotImplementedError: see `oxidask.array.to_tiledb`."""
+        from oxidask.array.storage import to_tiledb
+
+        return to_tiledb(self, uri, *args, **kwargs)
+
     def compute_chunk_sizes(self) -> Array:
         """Compute lengths of blocks that are not known, and put them in.
 
@@ -1018,6 +1043,10 @@ def from_array(
     An array of NumPy is not copied: its blocks are views. What is written into it before
     computing is seen or not, so leave it as it is.
 
+    Datasets of h5py, variables of netCDF4, arrays of zarr and `numpy.memmap` are not sent to other
+    processes: these open the file again, by its path. Other objects must be such that pickle or
+    cloudpickle can send them.
+
     Parameters
     ----------
     x : array-like
@@ -1028,7 +1057,7 @@ def from_array(
         The name of the array; by default made of what `x` contains. False makes one that is no
         other's, without looking at `x`.
     lock : bool or lock, default False
-        Whether only one task at a time reads `x`.
+        Whether only one task at a time reads `x`: among all threads and processes of this host.
     asarray : bool, optional
         Whether blocks are made arrays of NumPy; by default unless they follow NumPy's protocol.
     fancy : bool, default True
@@ -1060,6 +1089,7 @@ def from_array(
             f"from_array: {type(x).__name__} has no shape and dtype; give np.asarray(x)"
         )
     previous = getattr(x, "chunks", None)
+    x = source_of(x)
     shape = tuple(int(one) for one in x.shape)
     if isinstance(previous, tuple) and len(previous) == len(shape) and chunks == "auto":
         spelled = normalize_chunks(
