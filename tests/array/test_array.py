@@ -668,3 +668,16 @@ def test_a_chain_of_ten_thousand_operations():
     for _ in range(10_000):
         x = x + 1
     assert x.compute().tolist() == [10_001.0] * 2
+
+
+def test_an_axis_of_length_one_may_have_empty_blocks():
+    values = VALUES[:1]
+    x = da.from_array(values, chunks=((0, 1, 0), (12, 0)))
+    y = da.from_array(VALUES, chunks=(2, 5))
+    assert_same(x + y, values + VALUES)
+    assert_same(da.broadcast_to(x, (3, 12)), np.broadcast_to(values, (3, 12)))
+    assert_same(x[:, :1] + y[:0, :1], np.empty((0, 1)))
+    assert_same(da.blockwise(np.add, "ij", x, "ij", y, "ij", dtype=float), values + VALUES)
+    three = np.arange(24.0).reshape(2, 3, 4)
+    one = da.from_array(three[:1], chunks=((1, 0), -1, 2))
+    assert_same(one @ da.from_array(three, chunks=1).swapaxes(1, 2), three[:1] @ three.mT)

@@ -246,6 +246,24 @@ def common_lengths(every: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     return tuple(end - begin for begin, end in pairwise(cuts)) or (0,)
 
 
+def broadcast_lengths(every: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return how an axis of a result is cut, to which axes of some arrays are broadcast.
+
+    An axis of length one is repeated, and may have empty blocks beside its only one.
+    """
+    long = [lengths for lengths in every if sum(lengths) != 1]
+    if long:
+        return common_lengths(long)
+    return every[0] if all(lengths == every[0] for lengths in every[1:]) else (1,)
+
+
+def lengths_for(own: tuple[Any, ...], result: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return how an axis must be cut, so that its blocks fit those of an axis of a result."""
+    if own == (1,) or (sum(own) == 1 and sum(result) != 1):
+        return (1,)
+    return result
+
+
 def check_block_size(chunks: Chunks, dtype: Any) -> None:
     """Refuse blocks that do not fit into this machine's memory."""
     itemsize = np.dtype(dtype).itemsize

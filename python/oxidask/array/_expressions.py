@@ -19,7 +19,7 @@ import numpy as np
 from oxidask import base
 from oxidask._core import Delayed, Layer, along_axis, read_blocks
 from oxidask.array import _kernels
-from oxidask.array._chunks import Chunks, common_lengths, is_unknown, starts_of
+from oxidask.array._chunks import Chunks, broadcast_lengths, is_unknown, lengths_for, starts_of
 from oxidask.tokenize import tokenize
 
 #: Which block along an axis of an input a task reads: the axis of its own grid with the same
@@ -359,14 +359,13 @@ def broadcast_chunks(arrays: Sequence[Expression]) -> Chunks:
     chunks: list[tuple[Any, ...]] = []
     for axis in range(-ndim, 0):
         every = [one.chunks[axis] for one in arrays if one.ndim >= -axis]
-        long = [lengths for lengths in every if lengths != (1,)]
-        sums = {sum(lengths) for lengths in long if not is_unknown(lengths)}
+        sums = {sum(lengths) for lengths in every if not is_unknown(lengths)} - {1}
         if len(sums) > 1:
             raise ValueError(
                 "operands could not be broadcast together with shapes "
                 + " ".join(str(one.shape) for one in arrays)
             )
-        chunks.append(common_lengths(long) if long else (1,))
+        chunks.append(broadcast_lengths(every))
     return tuple(chunks)
 
 
@@ -374,7 +373,7 @@ def rechunked_to(operand: Expression, chunks: Chunks) -> Expression:
     """Return an operand cut as the result of an element-wise operation is."""
     own = operand.chunks
     wanted = tuple(
-        mine if mine == (1,) else theirs
+        lengths_for(mine, theirs)
         for mine, theirs in zip(own, chunks[len(chunks) - len(own) :], strict=True)
     )
     if own == wanted or any(map(is_unknown, own)):

@@ -11,7 +11,7 @@ import numpy as np
 
 from oxidask._core import Delayed, Layer
 from oxidask.array import _kernels
-from oxidask.array._chunks import Chunks, is_unknown
+from oxidask.array._chunks import Chunks, broadcast_lengths, is_unknown, lengths_for
 from oxidask.array._expressions import (
     Blockwise,
     Expression,
@@ -138,7 +138,6 @@ def _aligned(
     pairs: Sequence[tuple[Any, tuple[Any, ...] | None]], aligns: bool
 ) -> tuple[list[tuple[Any, tuple[Any, ...] | None]], dict[Any, tuple[Any, ...]]]:
     """Return arrays cut alike along each label, and the lengths of blocks."""
-    from oxidask.array._chunks import common_lengths
     from oxidask.array._rechunk import rechunk
 
     every: dict[Any, list[tuple[Any, ...]]] = {}
@@ -147,16 +146,16 @@ def _aligned(
             every.setdefault(label, []).append(lengths)
     lengths_of: dict[Any, tuple[Any, ...]] = {}
     for label, candidates in every.items():
-        long = [lengths for lengths in candidates if lengths != (1,)] or candidates[:1]
-        sums = {sum(lengths) for lengths in long if not is_unknown(lengths)}
+        sums = {sum(lengths) for lengths in candidates if not is_unknown(lengths)} - {1}
         if len(sums) > 1 and aligns:
             raise ValueError(
                 f"blockwise: axes with the label {label!r} have {sorted(sums)} elements; they "
                 "must be alike"
             )
         if aligns:
-            lengths_of[label] = common_lengths(long)
+            lengths_of[label] = broadcast_lengths(candidates)
         else:
+            long = [lengths for lengths in candidates if lengths != (1,)] or candidates[:1]
             counts = {len(lengths) for lengths in long}
             if len(counts) > 1:
                 raise ValueError(
@@ -171,7 +170,7 @@ def _aligned(
             continue
         expression = one._expr
         wanted = tuple(
-            own if own == (1,) or is_unknown(own) else lengths_of[label]
+            own if is_unknown(own) else lengths_for(own, lengths_of[label])
             for own, label in zip(expression.chunks, labels, strict=True)
         )
         aligned.append((rechunk(expression, wanted) if aligns else expression, labels))

@@ -34,6 +34,7 @@ from oxidask.array._expressions import (
     in_order,
     meta_of,
     read,
+    rechunked_to,
 )
 from oxidask.array._files import source_of
 from oxidask.array._rechunk import rechunk as rechunked
@@ -1410,10 +1411,10 @@ def broadcast_to(x: Any, shape: Any, chunks: Any = None, meta: Any = None) -> Ar
     if x.shape == shape and chunks is None:
         return x
     given = None if chunks is None else normalize_chunks(chunks, shape, dtype=x.dtype)
-    spelled = []
+    spelled: list[tuple[Any, ...]] = []
     for axis, length in enumerate(shape):
         own = x.chunks[axis - new] if axis >= new else (1,)
-        if sum(own) == length and not (own == (1,) and length != 1):
+        if sum(own) == length:
             if given is not None and given[axis] != own:
                 raise ValueError(
                     f"broadcast_to: chunks along axis {axis} are {own}, not {given[axis]}; "
@@ -1422,7 +1423,7 @@ def broadcast_to(x: Any, shape: Any, chunks: Any = None, meta: Any = None) -> Ar
             spelled.append(own)
         else:
             spelled.append((length,) if given is None else given[axis])
-    return _array(BroadcastTo(x._expr, tuple(spelled)))
+    return _array(BroadcastTo(rechunked_to(x._expr, tuple(spelled)), tuple(spelled)))
 
 
 # ---- Picking ----

@@ -524,7 +524,7 @@ def map_overlap(
     pairs = list(zip(depths[main], boundaries[main], strict=True))
     for axis, lengths in enumerate(expressions[main].chunks):
         # What is repeated has no halo; the function's result has that of the others.
-        others = [] if lengths != (1,) else range(len(arrays))
+        others = range(len(arrays)) if sum(lengths) == 1 else ()
         for place in others:
             own = axis - len(pairs) + arrays[place].ndim
             if own >= 0 and depths[place][own] != (0, 0) and pairs[axis][0] == (0, 0):
@@ -576,7 +576,7 @@ def _aligned(
         for place, one in enumerate(expressions):
             # What is repeated along an axis has no neighbours there.
             depths[place] = tuple(
-                (0, 0) if own == (1,) and theirs != (1,) else depth
+                (0, 0) if sum(own) == 1 and sum(theirs) != 1 else depth
                 for own, theirs, depth in zip(
                     one.chunks, common[ndim - one.ndim :], depths[place], strict=True
                 )

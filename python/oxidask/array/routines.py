@@ -473,7 +473,7 @@ def matmul(a: Any, b: Any) -> Array:
             f"matmul: matrices of {a.shape[-2:]} and {b.shape[-2:]} cannot be multiplied: "
             f"{a.shape[-1]} columns and {b.shape[-2]} rows"
         )
-    from oxidask.array._chunks import common_lengths
+    from oxidask.array._chunks import common_lengths, lengths_for
     from oxidask.array._expressions import Elementwise, aligned_axes
 
     inner = common_lengths([a.chunks[-1], b.chunks[-2]])
@@ -491,7 +491,7 @@ def matmul(a: Any, b: Any) -> Array:
                 each,
                 (
                     *(
-                        own if own == (1,) else wanted
+                        lengths_for(own, wanted)
                         for own, wanted in zip(
                             each.chunks[:-2],
                             outer_axes[len(outer_axes) - each.ndim + 2 :],
