@@ -258,6 +258,11 @@ def test_quantile(x):
                 assert_same(da.quantile(x, q, axis, **options), expected)
                 expected = np.asarray(np.nanquantile(gaps, q, axis=axis, **options))
                 assert_same(da.nanquantile(lazy, q, axis, **options), expected)
+    short = VALUES.astype("f4")
+    for q in (0.25, [0.25]):
+        assert_same(da.quantile(x.astype("f4"), q, axis=1), np.quantile(short, q, axis=1))
+        found = da.percentile(x.astype("f4")[0], np.multiply(q, 100).tolist())
+        assert_same(found, np.asarray(np.percentile(short[0], np.multiply(q, 100).tolist())))
     expected = np.nanpercentile(gaps, [20, 70], axis=1)
     assert_same(da.nanpercentile(lazy, [20, 70], axis=1), expected)
     weights = np.arange(1, 13)

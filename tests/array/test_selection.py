@@ -22,12 +22,51 @@ def test_take(x):
         for axis in (0, 1, -1):
             expected = np.take(VALUES, index, axis)
             assert_same(da.take(x, indices, axis), expected)
-    lazy = da.arange(4, chunks=3) * 2
-    assert_same(da.take(x.rechunk({1: -1}), lazy, axis=1), VALUES[:, [0, 2, 4, 6]])
     with pytest.raises(IndexError, match="index 9 is out of bounds"):
         da.take(x, [9])
-    with pytest.raises(NotImplementedError, match="lazy"):
-        da.take(da.arange(9, chunks=2), lazy)
+
+
+def test_places_that_are_lazy(x):
+    places = np.array([[0, 11, -12], [3, 3, 7]])
+    lazy = da.from_array(places, chunks=(1, 2))
+    assert_same(da.take(x, lazy, 1), VALUES[:, places])
+    for index in (0, 1):
+        assert_same(x[:, lazy[index]], VALUES[:, places[index]])
+        assert_same(x[1:3, lazy[index]], VALUES[1:3, places[index]])
+        assert_same(x[2, lazy[index]], VALUES[2, places[index]])
+    assert_same(x[lazy[1, 0]], VALUES[3])
+    assert_same(x[:, lazy[0, 1]], VALUES[:, 11])
+    assert_same(x[da.argwhere(x[:, 0] > -1)[:, 0]], VALUES)
+    with pytest.raises(IndexError, match="index 12 is out of bounds for axis 1 with size 12"):
+        x[:, da.asarray([0, 12])].compute()
+    with pytest.raises(IndexError, match="float64"):
+        x[da.ones(2)]
+    with pytest.raises(ValueError, match="compute_chunk_sizes"):
+        x[x > 1][da.arange(2)]
+
+
+def test_places_in_a_table(x):
+    table = np.array([[0, 4, -1], [3, 3, 2]])
+    for index in (
+        table,
+        (slice(1, None, 2), table),
+        (3, table),
+        (table, slice(2, 5)),
+        (None, table),
+    ):
+        assert_same(x[index], VALUES[index])
+    assert_same(x[np.empty((0, 2), dtype=int)], VALUES[np.empty((0, 2), dtype=int)])
+
+
+def test_masks_of_some_axes():
+    cube = np.arange(60).reshape(3, 4, 5)
+    lazy = da.from_array(cube, chunks=(2, 3, 2))
+    front, behind = cube[:, :, 0] % 3 == 0, cube[0] % 2 == 0
+    assert_same(lazy[lazy[:, :, 0] % 3 == 0], cube[front])
+    assert_same(lazy[front], cube[front])
+    assert_same(lazy[:, lazy[0] % 2 == 0], cube[:, behind])
+    assert_same(lazy[1:, behind], cube[1:, behind])
+    assert_same(lazy[front, 1:4], cube[front, 1:4])
 
 
 @pytest.mark.covers("array.compress")
@@ -67,6 +106,8 @@ def test_select(x):
         np.select(conditions, choices, default=-1),
     )
     assert_same(da.select([x > 3], [7]), np.select([VALUES > 3], [7]))
+    short = x.astype("f4")
+    assert_same(da.select([x > 3], [short], 1), np.select([VALUES > 3], [VALUES.astype("f4")], 1))
     with pytest.raises(ValueError, match="1 conditions and 2 choices"):
         da.select([x > 5], [x, x])
     with pytest.raises(TypeError, match="condition 0"):

@@ -248,3 +248,21 @@ def test_products_flatten_their_factors():
     x, y = da.from_array(a, chunks=2), da.from_array(b, chunks=(1, 2))
     assert_same(da.outer(x, y), np.outer(a, b))
     assert_same(da.vdot(y, x), np.asarray(np.vdot(b, a)))
+
+
+@pytest.mark.covers("array.Array.view")
+def test_view():
+    values = np.arange(48, dtype="i4").reshape(6, 8)
+    for chunks in [(6, 8), (2, 4), ((4, 0, 2), (2, 6))]:
+        x = da.from_array(values, chunks=chunks)
+        for dtype in ("f4", "i8", "i2", "u1"):
+            assert_same(x.view(dtype), values.view(dtype))
+            assert_same(x.view(dtype, order="F"), values.T.copy().view(dtype).T)
+    assert x.view().dtype == float
+    with pytest.raises(ValueError, match="rechunk first"):
+        da.from_array(values, chunks=3).view("i8")
+    with pytest.raises(ValueError, match="not 'K'"):
+        x.view("i8", order="K")
+    with pytest.raises(ValueError, match="without axes"):
+        da.asarray(3).view("i2")
+    assert_same(da.asarray(np.int32(3)).view("f4"), np.int32(3).view("f4"))

@@ -10,6 +10,33 @@ import numpy as np
 from oxidask.array._kernels import concatenate
 
 
+def view(block: Any, dtype: np.dtype[Any], order: str) -> Any:
+    """Return the same bytes as elements of another type, along the last axis or the first."""
+    if order == "F":
+        return np.ascontiguousarray(block.T).view(dtype).T
+    return np.ascontiguousarray(block).reshape(block.shape).view(dtype)
+
+
+def part_of_places(part: Any, places: Any, start: int, length: int, axis: int) -> tuple[Any, Any]:
+    """Return which of some places a block has, and its elements there."""
+    places = np.where(places < 0, places + length, places)
+    to = np.flatnonzero((places >= start) & (places < start + part.shape[axis]))
+    return to, np.take(part, places[to].astype(np.intp) - start, axis)
+
+
+def put_at_places(parts: list[tuple[Any, Any]], places: Any, length: int, axis: int) -> Any:
+    """Put together what blocks have of some places."""
+    bad = places[(places < -length) | (places >= length)]
+    if bad.size:
+        raise IndexError(f"index {bad[0]} is out of bounds for axis {axis} with size {length}")
+    first = parts[0][1]
+    shape = (*first.shape[:axis], len(places), *first.shape[axis + 1 :])
+    block = np.empty_like(first, shape=shape)
+    for to, part in parts:
+        block[(*(slice(None),) * axis, to)] = part
+    return block
+
+
 def choose(which: Any, *choices: Any) -> Any:
     """Choose each element from one of several blocks."""
     return np.choose(which, choices)

@@ -156,8 +156,10 @@ def cut_by_slice(
     new: list[int] = []
     if not places:
         return [0], [slice(0, 0)], (0,)
-    order = range(len(lengths)) if step > 0 else range(len(lengths) - 1, -1, -1)
-    for block in order:
+    # Only the blocks from the first place to the last.
+    first_block, last_block = block_at(starts, begin), block_at(starts, places[-1])
+    turn = 1 if step > 0 else -1
+    for block in range(first_block, last_block + turn, turn):
         low, high = starts[block], starts[block + 1]
         if step > 0:
             # The first and the last place in the block.

@@ -728,6 +728,39 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
 
         return to_tiledb(self, uri, *args, **kwargs)
 
+    def moment(
+        self,
+        order: int,
+        axis: Any = None,
+        dtype: Any = None,
+        keepdims: bool = False,
+        ddof: int = 0,
+        split_every: Any = None,
+        out: Any = None,
+    ) -> Array:
+        """Return central moments: see `oxidask.array.moment`."""
+        from oxidask.array import reductions
+
+        return reductions.moment(self, order, axis, dtype, keepdims, ddof, split_every, out)
+
+    def view(self, dtype: Any = None, order: str = "C") -> Array:
+        """Return the same bytes as elements of another type.
+
+        Parameters
+        ----------
+        dtype : numpy.dtype, optional
+            The new type; by default float64.
+        order : {"C", "F"}, default "C"
+            Whether elements of another size lie along the last axis, or along the first.
+
+        Returns
+        -------
+        Array
+        """
+        from oxidask.array.reshape import viewed
+
+        return viewed(self, float if dtype is None else dtype, order)
+
     def compute_chunk_sizes(self) -> Array:
         """Compute lengths of blocks that are not known, and put them in.
 
@@ -1438,6 +1471,9 @@ def _getitem(array: Array, index: Any) -> Array:
     entries = normalize_index(index, array.shape)
     lazy = [place for place, one in enumerate(entries) if isinstance(one, Array) or is_mask(one)]
     if not lazy:
+        wide = [place for place, one in enumerate(entries) if isinstance(one, np.ndarray)]
+        if len(wide) == 1 and entries[wide[0]].ndim > 1:
+            return _getitem_by_table(array, entries, wide[0])
         result = getitem(array._expr, entries)
         return array if result is array._expr else _array(result)
     return _getitem_by_mask(array, entries, lazy)
@@ -1452,9 +1488,7 @@ def _getitem_by_mask(array: Array, entries: list[Any], lazy: list[int]) -> Array
     (place,) = lazy
     mask = entries[place]
     if mask.dtype != bool:
-        raise NotImplementedError(
-            "an index that is a lazy array of ints: compute it first, x[i.compute()]"
-        )
+        return _getitem_by_places(array, entries, place, mask)
     axis = sum(one is not None for one in entries[:place])
     covered = array.shape[axis : axis + mask.ndim]
     if any(a != b for a, b in zip(mask.shape, covered, strict=True) if a == a and b == b):
@@ -1465,9 +1499,7 @@ def _getitem_by_mask(array: Array, entries: list[Any], lazy: list[int]) -> Array
     rest = [slice(None) if here == place else one for here, one in enumerate(entries)]
     if mask.ndim > 1:
         if len(entries) != 1 or mask.ndim != array.ndim:
-            raise NotImplementedError(
-                "a mask of several axes beside other entries of an index: apply one after the other"
-            )
+            return _getitem_by_part(array, entries, place, mask, axis)
         mask = asarray(mask)
         # Blocks of whole rows keep NumPy's order.
         whole = (-1,) * (array.ndim - 1)
@@ -1481,6 +1513,35 @@ def _getitem_by_mask(array: Array, entries: list[Any], lazy: list[int]) -> Array
     if not same_lengths(mask.chunks[0], result.chunks[before]):
         mask = mask.rechunk((result.chunks[before],))
     return _array(Masked(result._expr, mask._expr, before))
+
+
+def _getitem_by_table(array: Array, entries: list[Any], place: int) -> Array:
+    """Pick by an array of ints that has several axes."""
+    table = entries[place]
+    flat = [table.ravel() if here == place else one for here, one in enumerate(entries)]
+    result = _array(getitem(array._expr, flat))
+    axis = sum(not isinstance(one, int) for one in entries[:place])
+    return result.reshape((*result.shape[:axis], *table.shape, *result.shape[axis + 1 :]))
+
+
+def _getitem_by_places(array: Array, entries: list[Any], place: int, places: Array) -> Array:
+    """Pick by a lazy array of ints."""
+    from oxidask.array.selection import take
+
+    if places.dtype.kind not in "iu":
+        raise IndexError(f"an array of dtype {places.dtype} is no index: take ints or truth values")
+    rest = [slice(None) if here == place else one for here, one in enumerate(entries)]
+    axis = sum(not isinstance(one, int) for one in rest[:place])
+    result = array if all(_is_whole(one) for one in rest) else _array(getitem(array._expr, rest))
+    return take(result, places, axis)
+
+
+def _getitem_by_part(array: Array, entries: list[Any], place: int, mask: Any, axis: int) -> Array:
+    """Pick by a mask of some of the axes, which become one."""
+    shape = array.shape
+    merged = array.reshape((*shape[:axis], -1, *shape[axis + mask.ndim :]))
+    flat = mask.ravel()
+    return merged[tuple(flat if here == place else one for here, one in enumerate(entries))]
 
 
 def _is_whole(entry: Any) -> bool:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from oxidask.array import _kernels_shapes
-from oxidask.array._chunks import is_unknown, starts_of
+from oxidask.array._chunks import block_at, is_unknown, starts_of
 from oxidask.array._expressions import AxisMap, Expression, along, empty_like
 from oxidask.array._mapped import Mapped, Reading
-from oxidask.array._rechunk import pieces_along, rechunk
+from oxidask.array._rechunk import rechunk
 from oxidask.array.core import Array, _array, asarray, broadcast_to, concatenate
 from oxidask.array.routines import _axis
 
@@ -36,11 +36,19 @@ def _windows(
     lengths = operand.chunks[axis]
     rows: list[list[int]] = []
     cuts: list[tuple[slice, ...]] = []
+    starts = starts_of(lengths)
     for begin, end in bounds:
-        # One new block with what is before it, which nobody reads.
-        blocks, pieces = pieces_along(lengths, (begin, end - begin))
-        rows.append(blocks[1])
-        cuts.append(tuple(of for of, _ in pieces[1]))
+        first = min(block_at(starts, begin), len(lengths) - 1)
+        blocks = [first]
+        while starts[blocks[-1] + 1] < end:
+            blocks.append(blocks[-1] + 1)
+        rows.append(blocks)
+        cuts.append(
+            tuple(
+                slice(max(begin - starts[one], 0), min(end, starts[one + 1]) - starts[one])
+                for one in blocks
+            )
+        )
     maps: list[AxisMap] = list(range(operand.ndim))
     maps[axis] = (axis, rows)
     return Reading(operand, maps, True), along(axis, cuts)

@@ -282,7 +282,7 @@ def nanquantile(
     return _along_whole("nanquantile", np.nanquantile, a, axis, keepdims, out, options)
 
 
-def nanpercentile(a: Any, q: Any, **kwargs: Any) -> Array:
+def nanpercentile(a: Any, q: Any, axis: Any = None, **kwargs: Any) -> Array:
     """Return percentiles of what is not NaN along an axis, which becomes one block.
 
     Parameters
@@ -291,8 +291,10 @@ def nanpercentile(a: Any, q: Any, **kwargs: Any) -> Array:
         The array.
     q : float or sequence of float
         Which percentiles, from 0 to 100.
+    axis : int or tuple of int
+        Along which axes.
     **kwargs
-        As for `nanquantile`: ``axis``, ``method``, ``keepdims``, …
+        As for `nanquantile`: ``method``, ``keepdims``, …
 
     Returns
     -------
@@ -304,7 +306,13 @@ def nanpercentile(a: Any, q: Any, **kwargs: Any) -> Array:
     >>> da.nanpercentile(da.asarray([[1, float("nan"), 2]]), 50, axis=1).compute()
     array([1.5])
     """
-    return nanquantile(a, np.true_divide(q, 100), **kwargs)
+    return nanquantile(a, _share(a, q), axis, **kwargs)
+
+
+def _share(a: Any, q: Any) -> Any:
+    """Return quantiles of percentiles; a number does not make elements longer."""
+    dtype = asarray(a).dtype
+    return np.true_divide(q, dtype.type(100) if dtype.kind == "f" else 100)
 
 
 def _quantile_options(
@@ -315,7 +323,10 @@ def _quantile_options(
     values = np.asarray(q)
     if values.size and not (values.min() >= 0 and values.max() <= most):
         raise ValueError(f"{name}: q is from 0 to {most}, not {q!r}")
-    options: dict[str, Any] = {"q": values[()], "method": interpolation or method}
+    options: dict[str, Any] = {
+        "q": q if isinstance(q, int | float) else values,
+        "method": interpolation or method,
+    }
     if weights is not None:
         options["weights"] = np.asarray(weights)
     return options
@@ -434,9 +445,12 @@ def percentile(
             "percentile(internal_method='tdigest'): take 'default', or quantile(axis=0) for exact "
             "results"
         )
+    if not isinstance(method, str):
+        # NumPy's third argument.
+        kwargs, method = {"axis": method, **kwargs}, "linear"
     how: Any = kwargs.pop("interpolation", None) or method
     if kwargs.get("axis") is not None or a.ndim != 1:
-        return quantile(a, np.true_divide(q, 100), method=how, **kwargs)
+        return quantile(a, _share(a, q), method=how, **kwargs)
     kwargs.pop("axis", None)
     if kwargs:
         raise TypeError(f"percentile: there is no argument {sorted(kwargs)[0]!r} for one axis")
@@ -449,7 +463,7 @@ def percentile(
         raise ValueError("percentile: an array without elements has no percentiles")
     options = _quantile_options("percentile", q, how, None, None, 100)
     values = np.asarray(options["q"], dtype=float)
-    dtype = np.asarray(np.percentile(np.ones(2, a.dtype), 50, method=how)).dtype
+    dtype = np.asarray(np.percentile(np.ones(2, a.dtype), options["q"], method=how)).dtype
     result = Reduction(
         "percentile",
         a._expr,

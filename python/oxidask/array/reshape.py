@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from oxidask import config
-from oxidask.array import _kernels
+from oxidask.array import _kernels, _kernels_shapes
 from oxidask.array._chunks import Chunks, is_unknown, normalize_chunks, starts_of
 from oxidask.array._expressions import (
     AxisMap,
@@ -205,6 +205,31 @@ def _blockwise_split(x: Array, shape: tuple[int, ...], chunks: Chunks) -> Array:
             grid=x.numblocks,
         )
     )
+
+
+def viewed(x: Array, dtype: Any, order: str) -> Array:
+    """Return the same bytes as elements of another type, block by block."""
+    dtype = np.dtype(dtype)
+    if order not in ("C", "F"):
+        raise ValueError(f"view: order is 'C' or 'F', not {order!r}")
+    chunks = list(x.chunks)
+    if x.dtype.itemsize != dtype.itemsize:
+        if not x.ndim:
+            raise ValueError(
+                f"view: an array without axes keeps elements of {x.dtype.itemsize} bytes; {dtype} "
+                f"has {dtype.itemsize}"
+            )
+        axis = x.ndim - 1 if order == "C" else 0
+        sizes = [length * x.dtype.itemsize for length in chunks[axis]]
+        if any(size % dtype.itemsize for size in sizes):
+            raise ValueError(
+                f"view: blocks of {chunks[axis]} elements of {x.dtype} along axis {axis} are no "
+                f"whole number of {dtype}; rechunk first"
+            )
+        chunks[axis] = tuple(size // dtype.itemsize for size in sizes)
+    args = [Reading(x._expr, range(x.ndim)), dtype, order]
+    meta = empty_like(x._meta, x.ndim, dtype)
+    return _array(Mapped("view", order, _kernels_shapes.view, args, tuple(chunks), meta))
 
 
 def _unknown(name: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from oxidask.array import _kernels_shapes
 from oxidask.array._chunks import is_unknown, starts_of
-from oxidask.array._expressions import AxisMap, Expression, along, empty_like
+from oxidask.array._expressions import AxisMap, Expression, along, empty_like, every
 from oxidask.array._mapped import Mapped, Reading
 from oxidask.array._slicing import Take
 from oxidask.array.core import Array, _array, asarray, elemwise
@@ -58,11 +58,6 @@ def take(a: Any, indices: Any, axis: int = 0) -> Array:
     axis = _axis(axis, a.ndim)
     before = (slice(None),) * axis
     if isinstance(indices, Array):
-        if not isinstance(a._meta, np.ndarray) or len(a.chunks[axis]) > 1 or indices.ndim != 1:
-            raise NotImplementedError(
-                "take: places that are lazy; compute() them first, or rechunk the array to one "
-                "block along the axis"
-            )
         return _taken_by_lazy(a, indices, axis)
     if isinstance(indices, slice | int):
         return a[(*before, indices)]
@@ -78,12 +73,37 @@ def take(a: Any, indices: Any, axis: int = 0) -> Array:
 
 
 def _taken_by_lazy(a: Array, indices: Array, axis: int) -> Array:
-    """Pick by places that are lazy, from an axis of one block."""
-    maps: list[AxisMap] = list(range(a.ndim))
-    maps[axis] = None
+    """Pick by places that are lazy: what each block has of them, then all of it together."""
+    if indices.dtype.kind not in "iu":
+        raise IndexError(f"take: places are ints, not {indices.dtype}")
+    if is_unknown(a.chunks[axis]):
+        raise ValueError(
+            f"take: the length of axis {axis} is not known; call compute_chunk_sizes() first"
+        )
+    if indices.ndim != 1:
+        flat = _taken_by_lazy(a, indices.ravel(), axis)
+        if not indices.ndim:
+            return flat[(*(slice(None),) * axis, 0)]
+        return flat.reshape(a.shape[:axis] + indices.shape + a.shape[axis + 1 :])
     chunks = (*a.chunks[:axis], indices.chunks[0], *a.chunks[axis + 1 :])
-    args = [Reading(a._expr, maps), Reading(indices._expr, [axis]), axis]
-    return _array(Mapped("take", axis, np.take, args, chunks, a._meta))
+    starts = starts_of(a.chunks[axis])
+    count = len(a.chunks[axis])
+    # One axis more in front: for each block along the axis what it has.
+    maps: list[AxisMap] = [place + 1 for place in range(a.ndim)]
+    maps[axis] = 0
+    args = [
+        Reading(a._expr, maps),
+        Reading(indices._expr, [axis + 1]),
+        along(0, starts[:-1]),
+        starts[-1],
+        axis,
+    ]
+    parts = Mapped(
+        "take-part", axis, _kernels_shapes.part_of_places, args, ((1,) * count, *chunks), a._meta
+    )
+    every_part: list[AxisMap] = [every(count), *range(a.ndim)]
+    args = [Reading(parts, every_part, True), Reading(indices._expr, [axis]), starts[-1], axis]
+    return _array(Mapped("take", axis, _kernels_shapes.put_at_places, args, chunks, a._meta))
 
 
 def compress(condition: Any, a: Any, axis: int | None = None) -> Array:
@@ -218,8 +238,13 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Array:
                 f"select: condition {place} has elements of {one.dtype}, and not truth values"
             )
     result = default
-    kinds = [one.dtype if hasattr(one, "dtype") else np.asarray(one) for one in choicelist]
-    dtype = np.result_type(*kinds, np.asarray(default)[()])
+    # Python's numbers do not make elements longer.
+    dtype = np.result_type(
+        *(
+            one if type(one) in (int, float, complex) else asarray(one).dtype
+            for one in [*choicelist, default]
+        )
+    )
     for condition, choice in zip(reversed(conditions), reversed(list(choicelist)), strict=True):
         result = elemwise(np.where, condition, choice, result)
     return result.astype(dtype)
