@@ -279,6 +279,7 @@ class Session:
         priority: int,
         retries: int,
         asked: Asked | None,
+        timeout: float | None,
     ) -> Future: ...
     def map(
         self,
@@ -291,6 +292,7 @@ class Session:
         priority: int,
         retries: int,
         asked: Asked | None,
+        timeout: float | None,
     ) -> list[Future]: ...
     def submit_graph(
         self, tasks: list[Delayed], priority: int, retries: int, asked: Asked | None

@@ -46,6 +46,10 @@ class TaskStopped(BaseException):
     """Raised inside a task that was cancelled; only to be caught for cleaning up."""
 
 
+class TaskOutOfTime(TaskStopped):
+    """Raised inside a task whose time is up; only to be caught for cleaning up."""
+
+
 def shorten_traceback(error: BaseException) -> None:
     """Take frames of the engine out of a traceback, as ``admin.traceback.shorten`` says.
 

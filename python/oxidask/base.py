@@ -57,6 +57,9 @@ _SYNC = frozenset({"sync", "synchronous", "single-threaded"})
 _PROCESSES = frozenset({"processes", "multiprocessing"})
 _DISTRIBUTED = frozenset({"distributed", "dask.distributed", "oxidask.distributed"})
 
+#: The longest time that a task may be given, in seconds: a hundred years.
+_LONGEST = 100 * 365 * 86400.0
+
 _annotations: ContextVar[dict[str, Any]] = ContextVar("annotations", default={})  # noqa: B039
 
 
@@ -413,12 +416,16 @@ def annotate(**annotations: Any) -> Iterator[None]:
     **annotations
         Any names; ``retries`` says how often a task that raises is tried again. ``priority``,
         ``workers``, ``resources`` and ``allow_other_workers`` are for clusters, as for
-        `Client.submit`. Blocks nest, the inner one wins.
+        `Client.submit`. ``timeout``, for clusters too, says how long a task may run: seconds, or
+        text such as ``"10s"``; None for no end. It holds for what `Client.submit` and `Client.map`
+        are asked for in the block, too. Blocks nest, the inner one wins.
 
     Raises
     ------
     TypeError
         If ``retries`` or ``priority`` is not a number.
+    ValueError
+        If ``timeout`` is no time above zero.
 
     Examples
     --------
@@ -436,6 +443,7 @@ def annotate(**annotations: Any) -> Iterator[None]:
             raise TypeError(f"annotate({name}=): a number is needed, not {value!r}")
         if name == "retries" and (value < 0 or value != int(value)):
             raise TypeError(f"annotate(retries=): an int from 0 is needed, not {value!r}")
+    _time_limit_of(annotations.get("timeout"))
     workers = annotations.get("workers")
     if not (workers is None or callable(workers) or isinstance(workers, list | tuple | set | str)):
         raise TypeError(f"annotate(workers=): a name or a list of names is needed, not {workers!r}")
@@ -461,6 +469,31 @@ def _annotated_as(annotations: dict[str, Any]) -> Iterator[None]:
     finally:
         _core.count_annotate_blocks(False)
         _annotations.reset(token)
+
+
+def _time_limit_of(timeout: Any) -> float | None:
+    """Return how many seconds a task may run, by what `annotate` was given; None for no end."""
+    if timeout is None:
+        return None
+    # Few programs need it, and it takes its time to import.
+    from oxidask.utils import parse_timedelta
+
+    meant = "give seconds above 0 or text such as '10s', or None for no end"
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float | str):
+        raise ValueError(f"annotate(timeout={timeout!r}): {meant}")
+    try:
+        seconds = float(parse_timedelta(timeout) if isinstance(timeout, str) else timeout)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"annotate(timeout={timeout!r}): {meant}") from error
+    if not 0 < seconds <= _LONGEST:
+        raise ValueError(f"annotate(timeout={timeout!r}): {meant}")
+    return seconds
+
+
+def _time_limit_of_block() -> float | None:
+    """Return how many seconds a task may run that is submitted now; None for no end."""
+    timeout = _annotations.get().get("timeout")
+    return None if timeout is None else _time_limit_of(timeout)
 
 
 def get_annotations() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 //! [`NodeState`]: orders and messages in, outputs out.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use oxidask_protocol::{
@@ -39,6 +40,8 @@ pub struct Order {
     pub inputs: Vec<(TaskId, Attempt)>,
     /// Those of them that nobody else will ever read.
     pub last_reads: Vec<TaskId>,
+    /// How long it may run.
+    pub time_limit: Option<Duration>,
 }
 
 /// What a node does.
@@ -322,7 +325,7 @@ impl NodeState {
     }
 
     fn send(&mut self, worker: WorkerId, order: Order, outputs: &mut Vec<Output>) {
-        let Order { task, attempt, urgency, call, objects, inputs, last_reads } = order;
+        let Order { task, attempt, urgency, call, objects, inputs, last_reads, time_limit } = order;
         let inputs = inputs
             .into_iter()
             .map(|(input, made_by)| {
@@ -337,7 +340,7 @@ impl NodeState {
                 Input { task: input, attempt: made_by, value, is_last }
             })
             .collect();
-        let run = Run { task, attempt, urgency, call, objects, inputs };
+        let run = Run { task, attempt, urgency, call, objects, inputs, time_limit };
         outputs.push(Output::Send { worker, message: ToWorker::Run(run) });
     }
 

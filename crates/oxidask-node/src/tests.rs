@@ -24,6 +24,7 @@ fn order(task: u32, inputs: &[u32]) -> Order {
         objects: Objects::default(),
         inputs: inputs.iter().map(|&input| (TaskId(input), FIRST)).collect(),
         last_reads: Vec::new(),
+        time_limit: None,
     }
 }
 

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -97,6 +98,8 @@ pub struct Run {
     pub objects: Objects,
     /// What its dependencies gave, in their order.
     pub inputs: Vec<Input>,
+    /// How long it may run.
+    pub time_limit: Option<Duration>,
 }
 
 /// What a worker is told.
@@ -192,6 +195,11 @@ pub enum Ending {
     },
     /// It never began, or was stopped because it was told to.
     Stopped,
+    /// Its time was up.
+    OutOfTime {
+        /// The exception that it was stopped with, as an executor writes it; none if it does not stop.
+        error: Option<Bytes>,
+    },
 }
 
 /// What runs in a worker.
@@ -306,6 +314,8 @@ pub struct Graph {
     pub depth: u32,
     /// How often a task that raises is tried again.
     pub retries: Vec<(u32, u32)>,
+    /// How long a task may run, in the order of tasks.
+    pub time_limits: Vec<(u32, Duration)>,
     /// What some tasks ask of the worker that runs them.
     pub asked: Vec<Asked>,
     /// For each task that asks for something, its place in `asked`.
@@ -352,6 +362,12 @@ impl Graph {
     pub fn asked_by(&self, task: u32) -> Option<&Asked> {
         let place = self.asking.binary_search_by_key(&task, |&(task, _)| task).ok()?;
         self.asked.get(self.asking[place].1 as usize)
+    }
+
+    /// How long a task may run, if that is limited.
+    pub fn time_limit_of(&self, task: u32) -> Option<Duration> {
+        let place = self.time_limits.binary_search_by_key(&task, |&(task, _)| task).ok()?;
+        Some(self.time_limits[place].1)
     }
 
     /// The program of a task.
@@ -453,6 +469,15 @@ pub enum Problem {
         error: Bytes,
         /// Key of the task that raised.
         key: String,
+    },
+    /// It ran longer than it may.
+    OutOfTime {
+        /// Key of the task.
+        key: String,
+        /// How long it may run.
+        limit: Duration,
+        /// The exception that it was stopped with, as an executor writes it; none if it did not stop.
+        error: Option<Bytes>,
     },
     /// Workers died while they ran it.
     Killed {

@@ -9,7 +9,7 @@ use oxidask_observe::Progress;
 use oxidask_protocol::{Record, RecordBody, SpanKind};
 use oxidask_runtime::engine::{Pool, Run, RunState, Tick, Watching};
 use oxidask_scheduler::Submission;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyNotImplementedError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -145,6 +145,13 @@ impl Computation {
             }
         };
         let (graph, wanted) = collect(py, &tasks)?;
+        if let Some(&(task, _)) = graph.time_limits.first() {
+            return Err(PyNotImplementedError::new_err(format!(
+                "annotate(timeout=) of task {}: threads of this process are not stopped when time is \
+                 up; compute with a Client, or with scheduler='processes'",
+                graph.node(task).key_object(py)?.repr()?
+            )));
+        }
         let slots = u32::try_from(threads).unwrap_or(u32::MAX);
         let to_run = wanted.clone();
         let run = py.detach(move || start(graph, to_run, slots, watching));

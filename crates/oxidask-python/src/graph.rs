@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use oxidask_graph::{Explicit, Op, OpKind, Segment, fuse_linear};
 use pyo3::exceptions::PyValueError;
@@ -29,6 +30,8 @@ pub(crate) struct PythonGraph {
     repeated_inputs: HashMap<u32, Vec<u32>>,
     /// How often a task may be tried again, where annotations say so.
     pub(crate) retries: Vec<(u32, u32)>,
+    /// How long a task may run, where annotations say so.
+    pub(crate) time_limits: Vec<(u32, Duration)>,
 }
 
 impl PythonGraph {
@@ -262,6 +265,8 @@ pub(crate) fn fused(py: Python<'_>, tasks: Vec<Py<Delayed>>) -> PyResult<Vec<Py<
         }
         match (annotations_of(task), annotations_of(dependent)) {
             (None, None) => true,
+            // Each of them has the time by itself.
+            (Some(a), _) if has_time_limit(a) => false,
             (Some(a), Some(b)) => a.eq(b).unwrap_or(false),
             _ => false,
         }
@@ -412,12 +417,14 @@ impl<'py> Collector<'py> {
         {
             rendered.entry(number).or_default().push(index);
         }
-        if let Some(annotations) = &task.annotations
-            && let Some(retries) =
-                annotations.bind(self.py).get_item(intern!(self.py, "retries"))?
-            && !retries.is_callable()
-        {
-            self.graph.retries.push((index, retries.extract()?));
+        if let Some(annotations) = &task.annotations {
+            let annotations = annotations.bind(self.py);
+            if let Some(times) = retries_of(annotations)? {
+                self.graph.retries.push((index, times));
+            }
+            if let Some(time) = time_limit_of(annotations)? {
+                self.graph.time_limits.push((index, time));
+            }
         }
         self.nodes.push(node.clone_ref(self.py));
         Ok(())
@@ -491,6 +498,29 @@ impl Drop for Numbers {
 /// In a child process: a walk of a thread that was not copied will not give the places back.
 pub(crate) fn forget_walks() {
     ARE_PLACES_TAKEN.store(false, Ordering::Release);
+}
+
+/// How often a task may be tried again, if its annotations say so.
+pub(crate) fn retries_of(annotations: &Bound<'_, PyDict>) -> PyResult<Option<u32>> {
+    match annotations.get_item(intern!(annotations.py(), "retries"))? {
+        Some(retries) if !retries.is_callable() => Ok(Some(retries.extract()?)),
+        _ => Ok(None),
+    }
+}
+
+/// Whether annotations say how long a task may run.
+pub(crate) fn has_time_limit(annotations: &Bound<'_, PyDict>) -> bool {
+    annotations.contains(intern!(annotations.py(), "timeout")).unwrap_or(true)
+}
+
+/// How long a task may run, if its annotations say so.
+pub(crate) fn time_limit_of(annotations: &Bound<'_, PyDict>) -> PyResult<Option<Duration>> {
+    let py = annotations.py();
+    let Some(timeout) = annotations.get_item(intern!(py, "timeout"))? else { return Ok(None) };
+    let base = py.import(intern!(py, "oxidask.base"))?;
+    let seconds = base.call_method1(intern!(py, "_time_limit_of"), (timeout,))?;
+    let seconds: Option<f64> = seconds.extract()?;
+    Ok(seconds.map(Duration::from_secs_f64))
 }
 
 /// Whether comparing a value runs no code of the user and costs little.

@@ -7,13 +7,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use oxidask_graph::{BlockRef, Blocks, Input, Op, OpKind, Plan, Step};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::by_address::ByAddress;
 use crate::delayed::{Delayed, Kind};
-use crate::graph::{GroupName, NodeRef, Owner, Owners, PythonGraph};
+use crate::graph::{
+    GroupName, NodeRef, Owner, Owners, PythonGraph, has_time_limit, retries_of, time_limit_of,
+};
 use crate::identity::Identity;
 use crate::layer::{Body, Layer, LayerCall, Source};
 
@@ -35,6 +36,7 @@ pub(crate) fn collect(py: Python<'_>, roots: &[Py<Delayed>]) -> PyResult<(Python
         same_tasks: HashMap::new(),
         same_layers: HashMap::new(),
         groups: HashMap::new(),
+        terms: Vec::new(),
     };
     let mut stack: Vec<(Item, usize)> = Vec::new();
     for root in roots {
@@ -62,7 +64,7 @@ pub(crate) fn collect(py: Python<'_>, roots: &[Py<Delayed>]) -> PyResult<(Python
     });
     graph.layer = expanded.layer;
     graph.owners = Owners::Segments { segments: expanded.segments, owners };
-    note_retries(py, &mut graph)?;
+    note_annotations(py, &mut graph)?;
     Ok((graph, expanded.wanted))
 }
 
@@ -90,25 +92,23 @@ fn child_of(py: Python<'_>, item: &Item, number: usize) -> Option<Item> {
     }
 }
 
-/// Notes how often tasks may be tried again, where annotations say so.
-fn note_retries(py: Python<'_>, graph: &mut PythonGraph) -> PyResult<()> {
-    let retries = |annotations: Option<&Py<PyDict>>| -> PyResult<Option<u32>> {
-        let Some(annotations) = annotations else { return Ok(None) };
-        match annotations.bind(py).get_item(intern!(py, "retries"))? {
-            Some(retries) if !retries.is_callable() => Ok(Some(retries.extract()?)),
-            _ => Ok(None),
-        }
-    };
+/// Notes how often tasks may be tried again, and how long they may run, where annotations say so.
+fn note_annotations(py: Python<'_>, graph: &mut PythonGraph) -> PyResult<()> {
     let Owners::Segments { segments, .. } = &graph.owners else { return Ok(()) };
-    let mut noted = Vec::new();
+    let (mut retries, mut time_limits) = (Vec::new(), Vec::new());
     for (place, segment) in segments.iter().enumerate() {
         let end = segments.get(place + 1).map_or(graph.layer.len() as u32, |next| next.first);
         let node: NodeRef<'_> = graph.node(segment.first);
-        if let Some(times) = retries(node.annotations())? {
-            noted.extend((segment.first..end).map(|task| (task, times)));
+        let Some(annotations) = node.annotations() else { continue };
+        let annotations = annotations.bind(py);
+        if let Some(times) = retries_of(annotations)? {
+            retries.extend((segment.first..end).map(|task| (task, times)));
+        }
+        if let Some(time) = time_limit_of(annotations)? {
+            time_limits.extend((segment.first..end).map(|task| (task, time)));
         }
     }
-    graph.retries = noted;
+    (graph.retries, graph.time_limits) = (retries, time_limits);
     Ok(())
 }
 
@@ -127,6 +127,8 @@ struct Collector<'py> {
     /// Layers by the hash of their name.
     same_layers: HashMap<u128, u32>,
     groups: HashMap<(usize, usize), u32>,
+    /// Annotations of layers, by their number less one; those that no other layer shares are missing.
+    terms: Vec<Option<Py<PyDict>>>,
 }
 
 impl Collector<'_> {
@@ -252,7 +254,23 @@ impl Collector<'_> {
         let group = self.group(key, || GroupName::Layer(layer.clone_ref(py)));
         let grid = this.grid.clone();
         self.owners.push(Owner::Layer(layer.clone_ref(self.py)));
-        self.plan.add_blocks(Blocks { grid, inputs, steps, is_cheap: call.is_cheap, group })
+        let (is_cheap, terms) = (call.is_cheap, self.terms_of(this.annotations.as_ref()));
+        self.plan.add_blocks(Blocks { grid, inputs, steps, is_cheap, group, terms })
+    }
+
+    /// The number of annotations: that of equal ones, but each task has a time limit by itself.
+    fn terms_of(&mut self, annotations: Option<&Py<PyDict>>) -> u32 {
+        let Some(annotations) = annotations.map(|one| one.bind(self.py)) else { return 0 };
+        let is_shared = !has_time_limit(annotations);
+        let is_same = |known: &Option<Py<PyDict>>| {
+            known.as_ref().is_some_and(|known| annotations.eq(known).unwrap_or(false))
+        };
+        let known = if is_shared { self.terms.iter().position(is_same) } else { None };
+        let place = known.unwrap_or_else(|| {
+            self.terms.push(is_shared.then(|| annotations.clone().unbind()));
+            self.terms.len() - 1
+        });
+        place as u32 + 1
     }
 
     /// A node that is one task.

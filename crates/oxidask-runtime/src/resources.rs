@@ -172,6 +172,12 @@ impl Meter {
     }
 }
 
+/// The time since the machine started, without that in which it slept: the same in all its processes.
+pub fn machine_time() -> Duration {
+    let time = clock_gettime(ClockId::Monotonic);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 fn own_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)

@@ -32,6 +32,9 @@ pub enum Event {
         crashed: bool,
         /// The tasks that it ran when it died; what it was merely given is not to blame.
         running: Vec<TaskId>,
+        /// Tasks for the sake of which it was ended, because they did not stop when their time was
+        /// up: these have failed as if they had raised.
+        overdue: Vec<TaskId>,
     },
     /// A client wants results.
     GraphSubmitted(Box<Submission>),

@@ -59,11 +59,13 @@ pub enum Bug {
     PressureIsIgnored,
     /// Tasks that were asked back for a lost worker are still meant for it when it returns.
     ReturningWorkerIsPromisedOldTasks,
+    /// Tasks that did not stop when their time was up are tried for ever.
+    OverdueTasksAreForgiven,
 }
 
 impl Bug {
     /// Every one.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::LostWorkerKeepsItsTasks,
         Self::LostWorkerKeepsItsReplicas,
         Self::LostInputIsNotAwaited,
@@ -91,6 +93,7 @@ impl Bug {
         Self::RestrictionsEndWithTheWorker,
         Self::PressureIsIgnored,
         Self::ReturningWorkerIsPromisedOldTasks,
+        Self::OverdueTasksAreForgiven,
     ];
 }
 

@@ -21,6 +21,7 @@ pub(crate) enum Happening {
         worker: WorkerId,
         crashed: bool,
         running: Vec<TaskId>,
+        overdue: Vec<TaskId>,
         returns_after_us: Option<u64>,
     },
     /// A worker that was taken for dead goes on.

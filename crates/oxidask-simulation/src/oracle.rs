@@ -48,8 +48,9 @@ pub(crate) struct TaskModel {
     pub(crate) duration_us: u64,
     pub(crate) nbytes: u64,
     retries: u32,
-    /// How often the scheduler was told that the attempt that counts raised.
+    /// How often the scheduler was told that the attempt that counts raised, or was overdue.
     raises_told: u32,
+    was_overdue: bool,
     /// Deaths of workers that it ran on, alone and beside others.
     crashes: (u32, u32),
     pub(crate) is_wanted: bool,
@@ -99,8 +100,9 @@ pub(crate) struct Oracle {
     workers: BTreeMap<WorkerId, KnownWorker>,
     /// Since when there is no worker.
     empty_since: Duration,
-    /// Tasks that were part of more crashes than allowed when the last event came.
-    too_many_crashes: Vec<TaskId>,
+    /// Tasks that were part of more crashes than allowed, or overdue more often, when the last event
+    /// came.
+    too_often: Vec<TaskId>,
     /// When tasks ended by themselves that had been alone in a crash.
     mistakes: Vec<Duration>,
     /// Tasks that were cancelled or retried by the last event; `true` for retried.
@@ -121,7 +123,7 @@ impl Oracle {
             given: Vec::new(),
             workers: BTreeMap::new(),
             empty_since: Duration::ZERO,
-            too_many_crashes: Vec::new(),
+            too_often: Vec::new(),
             mistakes: Vec::new(),
             called: Vec::new(),
             erred_before: Vec::new(),
@@ -186,6 +188,7 @@ impl Oracle {
                 nbytes: graph.nbytes[task],
                 retries: submission.retries.get(&(task as u32)).copied().unwrap_or(0),
                 raises_told: 0,
+                was_overdue: false,
                 crashes: (0, 0),
                 is_wanted: false,
                 reported: None,
@@ -235,8 +238,8 @@ impl Oracle {
                 self.workers.insert(*worker, known);
                 Ok(())
             }
-            Event::WorkerLost { worker, crashed, running } => {
-                self.lose(*worker, if *crashed { running } else { &[] }, now);
+            Event::WorkerLost { worker, crashed, running, overdue } => {
+                self.lose(*worker, if *crashed { running } else { &[] }, overdue, now);
                 Ok(())
             }
             Event::TaskErred { worker, task, attempt } => {
@@ -324,18 +327,25 @@ impl Oracle {
         (allowed + mistakes).min((allowed + 1) * 16)
     }
 
-    fn lose(&mut self, worker: WorkerId, suspects: &[TaskId], now: Duration) {
+    fn lose(&mut self, worker: WorkerId, suspects: &[TaskId], overdue: &[TaskId], now: Duration) {
         let knew_one = self.knows_a_worker();
         let Some(known) = self.workers.remove(&worker) else { return };
         let allowed = self.crashes_allowed(now);
         for task in known.given {
             let given = self.given[task.index()].take().expect("a worker's tasks are listed twice");
-            if suspects.contains(&task) && !given.is_cancelled {
+            if overdue.contains(&task) && !given.is_cancelled {
+                let model = self.model_mut(task);
+                model.raises_told += 1;
+                model.was_overdue = true;
+                if model.raises_told > model.retries {
+                    self.too_often.push(task);
+                }
+            } else if suspects.contains(&task) && !given.is_cancelled {
                 let (alone, beside_others) = &mut self.model_mut(task).crashes;
                 if given.is_alone || suspects.len() == 1 {
                     *alone += 1;
                     if *alone > allowed {
-                        self.too_many_crashes.push(task);
+                        self.too_often.push(task);
                     }
                 } else {
                     *beside_others += 1;
@@ -648,7 +658,8 @@ impl Oracle {
         }
         let is_true = match failure {
             Failure::Raised => {
-                culprit.behaviour != Behaviour::Returns && culprit.raises_told > culprit.retries
+                let may_fail = culprit.behaviour != Behaviour::Returns || culprit.was_overdue;
+                may_fail && culprit.raises_told > culprit.retries
             }
             Failure::WorkersCrashed { times } => {
                 culprit.crashes.0 == times && times > self.crashes_allowed(now)
@@ -690,11 +701,11 @@ impl Oracle {
             let since = &mut self.models[serial].stuck_since;
             *since = if can_be_run { None } else { since.or(Some(now)) };
         }
-        for task in std::mem::take(&mut self.too_many_crashes) {
+        for task in std::mem::take(&mut self.too_often) {
             let state = scheduler.state_of(task);
             // Released, if all that needed it failed with the same worker.
             ensure(!state.is_unfinished() && state != TaskState::Memory, || {
-                format!("{task} was part of too many crashes, but is {state}")
+                format!("{task} was part of too many crashes, or overdue, but is {state}")
             })?;
         }
         let erred_before = std::mem::take(&mut self.erred_before);

@@ -8,6 +8,17 @@ use oxidask_scheduler::{Offer, Settings};
 use crate::graph::{Graph, GraphStyle, offer};
 use crate::random::Random;
 
+/// Of what a worker dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// Perhaps of a task that it ran.
+    Crash,
+    /// A task that it ran did not stop when its time was up.
+    Overdue,
+    /// Somebody ended it.
+    FromOutside,
+}
+
 /// Something that clients, fate or the clock do.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
@@ -21,7 +32,7 @@ pub(crate) enum Step {
     /// A worker dies; the scheduler hears of it later, and perhaps of what was already sent. It may
     /// have been taken for dead only: then it returns, without what it had.
     Kill {
-        crashed: bool,
+        death: Death,
         notice_us: u64,
         messages_survive: bool,
         returns_after_us: Option<u64>,
@@ -146,8 +157,10 @@ impl Scenario {
         }
         for _ in 0..[0, 1, 1, 2, 3, u64::from(self.initial_workers) + 1][random.index(6)] {
             let latencies = [1, 4, 50][random.index(3)];
+            let deaths =
+                [Death::Crash, Death::Crash, Death::Crash, Death::Overdue, Death::FromOutside];
             let kill = Step::Kill {
-                crashed: random.chance(60),
+                death: deaths[random.index(deaths.len())],
                 notice_us: random.between(0, latencies * latency_us),
                 messages_survive: random.chance(50),
                 returns_after_us: random.chance(30).then(|| random.between(0, 50 * latency_us)),

@@ -13,7 +13,7 @@ use crate::graph::Behaviour;
 use crate::kinds::{ACTION_KINDS, EVENT_KINDS, of_action, of_event};
 use crate::oracle::{Broken, Checked, Oracle, check_start, ensure};
 use crate::random::{Random, mix};
-use crate::scenario::{Scenario, Step, join};
+use crate::scenario::{Death, Scenario, Step, join};
 use crate::worker::{Effect, ModelWorker, Transfer, Version};
 
 /// With up to so many tasks all is validated after each event; with more, as often as costs the
@@ -251,11 +251,11 @@ impl<'story> Simulation<'story> {
                 }
                 Ok(())
             }
-            Happening::LossNoticed { worker, crashed, running, returns_after_us } => {
+            Happening::LossNoticed { worker, crashed, running, overdue, returns_after_us } => {
                 if let Some(after_us) = returns_after_us {
                     self.calendar.after(after_us, Happening::GoesOn(worker));
                 }
-                self.deliver(Event::WorkerLost { worker, crashed, running })
+                self.deliver(Event::WorkerLost { worker, crashed, running, overdue })
             }
             Happening::GoesOn(worker) => {
                 let order = Happening::GivenUp(worker);
@@ -294,8 +294,8 @@ impl<'story> Simulation<'story> {
                 let offer = Box::new(offer);
                 self.deliver(Event::WorkerJoined { worker, host, threads, window, offer })
             }
-            Step::Kill { crashed, notice_us, messages_survive, returns_after_us } => {
-                self.kill(crashed, notice_us, messages_survive, returns_after_us);
+            Step::Kill { death, notice_us, messages_survive, returns_after_us } => {
+                self.kill(death, notice_us, messages_survive, returns_after_us);
                 Ok(())
             }
             Step::Submit { graph } => self.submit(graph),
@@ -352,7 +352,7 @@ impl<'story> Simulation<'story> {
 
     fn kill(
         &mut self,
-        crashed: bool,
+        death: Death,
         notice_us: u64,
         messages_survive: bool,
         returns_after_us: Option<u64>,
@@ -372,10 +372,14 @@ impl<'story> Simulation<'story> {
         self.summary.deaths += 1;
         let worker = WorkerId(victim as u32);
         self.tell(|| format!("{worker} dies"));
-        let running = self.workers[victim].running_tasks().collect();
+        let running: Vec<TaskId> = self.workers[victim].running_tasks().collect();
+        let crashed = death == Death::Crash;
+        let is_overdue = |_: &TaskId| death == Death::Overdue;
+        let overdue = running.first().copied().filter(is_overdue).into_iter().collect();
         // Who only holds results does not come back without them.
         let returns_after_us = returns_after_us.filter(|_| self.workers[victim].threads > 0);
-        let noticed = Happening::LossNoticed { worker, crashed, running, returns_after_us };
+        let noticed =
+            Happening::LossNoticed { worker, crashed, running, overdue, returns_after_us };
         self.calendar.after(notice_us, noticed);
     }
 

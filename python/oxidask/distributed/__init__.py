@@ -23,6 +23,7 @@ from oxidask.distributed._problems import (
     KilledWorker,
     NotEnoughMemoryError,
     NoValidWorkerError,
+    TimeLimitError,
 )
 from oxidask.distributed.client import (
     Client,
@@ -45,6 +46,7 @@ __all__ = [
     "LocalCluster",
     "NoValidWorkerError",
     "NotEnoughMemoryError",
+    "TimeLimitError",
     "as_completed",
     "default_client",
     "fire_and_forget",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 from typing import Any
 
-from oxidask._errors import OxidaskError
+from oxidask._errors import OxidaskError, TaskOutOfTime
 from oxidask._output import text_of_output
 
 #: Lines of output that the error for a task that killed its worker shows at most.
@@ -49,6 +49,37 @@ class KilledWorker(OxidaskError):
             f"last one {self.last_worker}. Run it alone in this process to see why: "
             f"compute(scheduler='sync').{said}"
         )
+
+
+class TimeLimitError(OxidaskError, TimeoutError):
+    """A task ran longer than `oxidask.annotate` has allowed.
+
+    Attributes
+    ----------
+    task : str
+        Key of the task.
+    limit : float
+        Seconds that it may run.
+    did_stop : bool
+        Whether it stopped when it was told to; otherwise what ran it was given up with it.
+    """
+
+    def __init__(self, task: str, limit: float, did_stop: bool = True) -> None:
+        more = (
+            "was stopped"
+            if did_stop
+            else "did not stop, so its worker process, or the thread that ran it, was given up"
+        )
+        super().__init__(
+            f"task {task!r} ran longer than its limit of {limit:g} s and {more}; raise the limit, "
+            "annotate(timeout=), or split the task into shorter ones"
+        )
+        self.task = task
+        self.limit = limit
+        self.did_stop = did_stop
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.task, self.limit, self.did_stop)
 
 
 class NoValidWorkerError(OxidaskError):
@@ -111,6 +142,17 @@ def unreadable(error: BaseException, key: str) -> BaseException:
     if isinstance(error, Exception) and note not in getattr(error, "__notes__", ()):
         error.add_note(note)
     return error
+
+
+def out_of_time(key: str, limit: float, error: BaseException | None) -> BaseException:
+    """Return the error for a task whose time was up; it was stopped with `error`, if it stopped."""
+    late = TimeLimitError(key, limit, error is not None)
+    if isinstance(error, TaskOutOfTime):
+        # It says where the task was.
+        late.__context__ = error.__context__
+        return late.with_traceback(error.__traceback__)
+    late.__cause__ = error
+    return late
 
 
 def killed(key: str, times: int, cause: str, last_words: list[tuple[int, Any]]) -> BaseException:

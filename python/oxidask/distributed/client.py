@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from oxidask import _core
 from oxidask._core import Delayed, Future, Session, Unpacked
 from oxidask._names import funcname
+from oxidask.base import _time_limit_of_block
 from oxidask.distributed import _absent, _asking, _callbacks, _default, _future, _nested, _show
 from oxidask.distributed._future import _seconds
 from oxidask.distributed._problems import ClusterClosedError
@@ -207,7 +208,16 @@ class Client:
         if not callable(func):
             raise TypeError(f"submit: the first argument is called, but {func!r} is not callable")
         return self._open_session.submit(
-            func, args, kwargs, _prefix_of(func), key, pure, priority, retries or 0, asked
+            func,
+            args,
+            kwargs,
+            _prefix_of(func),
+            key,
+            pure,
+            priority,
+            retries or 0,
+            asked,
+            _time_limit_of_block(),
         )
 
     def map(
@@ -271,7 +281,16 @@ class Client:
                 )
             iterables = tuple(zip(*rows, strict=True)) or iterables
         return self._open_session.map(
-            func, list(iterables), kwargs, label, keys, pure, priority, retries or 0, asked
+            func,
+            list(iterables),
+            kwargs,
+            label,
+            keys,
+            pure,
+            priority,
+            retries or 0,
+            asked,
+            _time_limit_of_block(),
         )
 
     def gather(

@@ -141,7 +141,10 @@ fn may_join(producer: &Blocks, reader: &Blocks, place: usize, is_only_reader: bo
     let uses = reader.steps.iter().filter(|step| **step == Step::Input(place as u32)).count();
     producer.is_cheap
         || producer.is_alias()
-        || is_only_reader && uses == 1 && is_one_to_one(&input.axes, &reader.grid)
+        || is_only_reader
+            && producer.terms == reader.terms
+            && uses == 1
+            && is_one_to_one(&input.axes, &reader.grid)
 }
 
 /// Whether no two blocks of a grid lead to the same block.

@@ -112,6 +112,9 @@ pub struct Blocks {
     pub is_cheap: bool,
     /// The group of its tasks.
     pub group: u32,
+    /// What is said about its tasks besides, as a number: only layers with the same are joined, and
+    /// cheap ones with all.
+    pub terms: u32,
 }
 
 impl Blocks {

@@ -12,7 +12,14 @@ fn call(function: u32, arguments: &[Step]) -> Vec<Step> {
 
 fn source(plan: &mut Plan, grid: &[u32], is_cheap: bool) -> u32 {
     let steps = call(100, &[]);
-    plan.add_blocks(Blocks { grid: grid.to_vec(), inputs: vec![], steps, is_cheap, group: 0 })
+    plan.add_blocks(Blocks {
+        grid: grid.to_vec(),
+        inputs: vec![],
+        steps,
+        is_cheap,
+        group: 0,
+        terms: 0,
+    })
 }
 
 fn same(node: u32, axes: u32) -> Input {
@@ -22,7 +29,14 @@ fn same(node: u32, axes: u32) -> Input {
 fn map(plan: &mut Plan, function: u32, grid: &[u32], inputs: Vec<Input>) -> u32 {
     let arguments: Vec<Step> = (0..inputs.len() as u32).map(Step::Input).collect();
     let steps = call(function, &arguments);
-    plan.add_blocks(Blocks { grid: grid.to_vec(), inputs, steps, is_cheap: false, group: 1 })
+    plan.add_blocks(Blocks {
+        grid: grid.to_vec(),
+        inputs,
+        steps,
+        is_cheap: false,
+        group: 1,
+        terms: 0,
+    })
 }
 
 fn all_of(plan: &Plan, node: u32) -> Vec<BlockRef> {
@@ -52,6 +66,26 @@ fn a_chain_of_maps_is_one_task_a_block() {
     assert!(expanded.layer.task(0).template.is_well_formed());
     assert_eq!(expanded.segments, [Segment { first: 0, node: z, blocks: None }]);
     assert_eq!(expanded.wanted, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn layers_of_other_terms_are_not_joined() {
+    let mut plan = Plan::default();
+    let x = source(&mut plan, &[2], false);
+    let call_of = |plan: &mut Plan, function, input, terms| {
+        let (inputs, steps) = (vec![same(input, 1)], call(function, &[Step::Input(0)]));
+        plan.add_blocks(Blocks { grid: vec![2], inputs, steps, is_cheap: false, group: 0, terms })
+    };
+    let y = call_of(&mut plan, 101, x, 1);
+    let z = call_of(&mut plan, 102, y, 1);
+    let last = call_of(&mut plan, 103, z, 2);
+    let wanted = all_of(&plan, last);
+    plan.fuse(&wanted);
+    let expanded = plan.expand(&wanted);
+    let tasks: Vec<Vec<u32>> =
+        (0..expanded.layer.len() as u32).map(|task| functions(expanded.layer.task(task))).collect();
+    assert_eq!(tasks.len(), 6);
+    assert!(tasks.contains(&vec![102, 101]), "{tasks:?}");
 }
 
 #[test]
@@ -86,6 +120,7 @@ fn a_cheap_source_is_made_by_each_reader_and_transposed_with_it() {
         steps,
         is_cheap: true,
         group: 0,
+        terms: 0,
     });
     let turned = Input { node: x, axes: vec![Axis::same(1), Axis::same(0)], is_list: false };
     let y = map(&mut plan, 101, &[3, 2], vec![turned]);
@@ -148,8 +183,14 @@ fn grids_behind_each_other_cost_no_task() {
     let turned = Input { node: joined, axes: vec![Axis::same(1), Axis::same(0)], is_list: false };
     let steps = vec![Step::Input(0)];
     let inputs = vec![turned];
-    let alias =
-        plan.add_blocks(Blocks { grid: vec![3, 2], inputs, steps, is_cheap: false, group: 0 });
+    let alias = plan.add_blocks(Blocks {
+        grid: vec![3, 2],
+        inputs,
+        steps,
+        is_cheap: false,
+        group: 0,
+        terms: 0,
+    });
     let wanted = all_of(&plan, alias);
     plan.fuse(&wanted);
     let expanded = plan.expand(&wanted);

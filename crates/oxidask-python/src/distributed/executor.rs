@@ -1,8 +1,8 @@
 //! The loops of a worker's threads: one that runs tasks, one for everything else.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use super::objects::{CallObjects, Objects, Read};
 use super::output::{Budget, Printed};
 use super::program::{Context, NoContext, evaluate, garbled, outline, write_pickle, write_plain};
 use super::serialize;
+use super::time_limits::TimeLimit;
 use super::views::Pin;
 use crate::evaluate::{
     drop_what_others_gave_up, let_exceptions_in, let_others_run, raise_in_thread,
@@ -39,7 +40,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// Values larger than this are not copied along with messages.
 const LARGEST_INLINE: usize = 64 << 10;
 
-const NO_PANIC: &str = "nothing panics while the lock is held";
+pub(super) const NO_PANIC: &str = "nothing panics while the lock is held";
 
 /// Where results are kept that are not sent along.
 pub(crate) trait Home: Send + Sync + 'static {
@@ -73,6 +74,17 @@ pub(crate) trait Home: Send + Sync + 'static {
     /// A task will begin, or has ended, in a thread.
     fn now_running(&self, _thread: usize, _task: Option<TaskId>) {}
 
+    /// Whether the node ends the worker when a task misses its deadline.
+    fn ends_when_overdue(&self) -> bool {
+        false
+    }
+
+    /// A task has to end within so much time; the place is its own until then.
+    fn set_deadline(&self, _place: usize, _task: TaskId, _left: Duration) {}
+
+    /// It has.
+    fn clear_deadline(&self, _place: usize) {}
+
     /// A piece of the arena is free.
     fn free(&self, _offset: u64, _len: u64) {}
 
@@ -80,18 +92,40 @@ pub(crate) trait Home: Send + Sync + 'static {
     fn keep_idle(&self, _nbytes: u64) {}
 }
 
-struct Running {
-    thread: u64,
-    source: Source,
-    attempt: Attempt,
+pub(super) struct Running {
+    pub(super) thread: u64,
+    pub(super) source: Source,
+    pub(super) attempt: Attempt,
     /// It was told to stop.
     is_interrupted: bool,
+    /// Its time is limited, and has begun.
+    pub(super) limit: Option<TimeLimit>,
     /// Its thread has been given the exception.
     is_raised: bool,
     /// Its thread loads a function or another part of its call, and is not to be stopped in it.
     is_loading: bool,
     /// What it has printed, once it has.
     printed: Option<Box<Printed>>,
+}
+
+impl Running {
+    /// Whether it was told to stop, or its time is up.
+    fn is_to_stop(&self) -> bool {
+        self.is_interrupted || self.limit.as_ref().is_some_and(TimeLimit::is_up)
+    }
+}
+
+/// How something that ran has ended, apart from what it returned or raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// By itself.
+    Freely,
+    /// It was told to stop.
+    Interrupted,
+    /// Its time was up.
+    OutOfTime,
+    /// Its time was up, and it was given up before it ended.
+    TooLate,
 }
 
 /// What runs the tasks of one worker.
@@ -104,9 +138,12 @@ pub(crate) struct Executor {
     functions: Mutex<FxHashMap<ContentHash, Py<PyAny>>>,
     /// What keeps shared parts that are in shared memory.
     pins: Mutex<FxHashMap<ContentHash, Arc<Pin>>>,
-    running: Mutex<Vec<Running>>,
+    pub(super) running: Mutex<Vec<Running>>,
     /// Numbers of threads, for the page of what runs: those in use.
     numbers: Mutex<BTreeSet<usize>>,
+    /// Those of tasks whose time is limited, and how many there are.
+    pub(super) limited: Mutex<BTreeSet<usize>>,
+    pub(super) limited_count: AtomicUsize,
     number: u64,
     /// Locked after `running`.
     budget: Mutex<Budget>,
@@ -122,7 +159,8 @@ impl Executor {
         home: Arc<dyn Home>,
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let (functions, pins, running, numbers, budget) = Default::default();
+        let (functions, pins, running, numbers, limited, budget) = Default::default();
+        let limited_count = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let event_loop = PyOnceLock::new();
         Self {
@@ -134,6 +172,8 @@ impl Executor {
             pins,
             running,
             numbers,
+            limited,
+            limited_count,
             number,
             budget,
             event_loop,
@@ -193,6 +233,7 @@ impl Executor {
         let mut seen = None;
         while !this.inbox.is_closed() {
             py.check_signals()?;
+            Self::look_at_the_clock(slf);
             let chore = let_others_run(py, || {
                 let chore = this.inbox.next_chore(TICK);
                 if chore.is_none() {
@@ -295,14 +336,16 @@ impl Executor {
         let given = context.given.take();
         let is_lent = given.is_lent();
         let has_seceded = nested::task_ends(outer);
-        let is_interrupted = self.end(py, Source::Task(task));
+        let ended = self.end(py, Source::Task(task));
         let end = Instant::now();
-        let ending = match outcome {
-            Ok(value) => self.ending_of(value.into_bound(py), &run, given),
-            Err(_) if is_interrupted => Ending::Stopped,
-            Err(error) => {
+        let ending = match (outcome, ended) {
+            (_, Ended::TooLate) => None,
+            (outcome, Ended::OutOfTime) => Some(self.out_of_time(py, outcome)),
+            (Ok(value), _) => Some(self.ending_of(value.into_bound(py), &run, given)),
+            (Err(_), Ended::Interrupted) => Some(Ending::Stopped),
+            (Err(error), Ended::Freely) => {
                 let error = if is_lent { ownership::with_cure(py, error) } else { error };
-                Ending::Raised { error: self.home.encode_error(py, error) }
+                Some(Ending::Raised { error: self.home.encode_error(py, error) })
             }
         };
         self.home.now_running(thread, nested::current_task().map(|outer| outer.task));
@@ -310,12 +353,18 @@ impl Executor {
         // Before the news of its end is out, for the inputs may be dropped then.
         drop(context);
         drop(run);
-        self.mouth.say(FromWorker::Ended { task, attempt, ending, duration_ns });
+        let is_late = ending.is_none();
+        if let Some(ending) = ending {
+            self.mouth.say(FromWorker::Ended { task, attempt, ending, duration_ns });
+        }
         if has_seceded {
             self.inbox.lender_ended();
             self.mouth.say(FromWorker::Lends { is_lent: false });
         } else {
             self.inbox.task_ended(urgency, duration_ns);
+        }
+        if is_late {
+            self.inbox.remove_slot();
         }
         end
     }
@@ -358,14 +407,15 @@ impl Executor {
             source,
             attempt,
             is_interrupted: false,
+            limit: None,
             is_raised: false,
             is_loading: false,
             printed: None,
         });
     }
 
-    /// Something has ended in this thread; says whether it was told to stop.
-    fn end(&self, py: Python<'_>, source: Source) -> bool {
+    /// Something has ended in this thread; says how.
+    fn end(&self, py: Python<'_>, source: Source) -> Ended {
         let mut running = self.running.lock().expect(NO_PANIC);
         let thread = thread_number();
         let place = running
@@ -374,9 +424,18 @@ impl Executor {
             .expect("what ends has begun");
         let entry = running.remove(place);
         let outer = running.iter().rfind(|entry| entry.thread == thread);
-        let outer_is_to_stop = outer.is_some_and(|outer| outer.is_interrupted && !outer.is_raised);
+        let outer_is_to_stop = outer.is_some_and(|outer| outer.is_to_stop() && !outer.is_raised);
         drop(running);
-        if let Some(printed) = entry.printed {
+        let ended = match &entry.limit {
+            Some(limit) if limit.is_given_up => Ended::TooLate,
+            _ if entry.is_interrupted => Ended::Interrupted,
+            Some(limit) if limit.is_up() => Ended::OutOfTime,
+            _ => Ended::Freely,
+        };
+        if let Some(limit) = &entry.limit {
+            self.end_limit(limit);
+        }
+        if let Some(printed) = entry.printed.filter(|_| ended != Ended::TooLate) {
             let mut out = Vec::new();
             printed.end(&mut self.budget.lock().expect(NO_PANIC), Instant::now(), &mut out);
             for body in out {
@@ -390,14 +449,14 @@ impl Executor {
         if outer_is_to_stop {
             self.raise_in_innermost(py, thread);
         }
-        entry.is_interrupted
+        ended
     }
 
     /// Whether the task that the calling thread runs was told to stop.
     pub(super) fn is_told_to_stop(&self) -> bool {
         let thread = thread_number();
         let running = self.running.lock().expect(NO_PANIC);
-        running.iter().rfind(|entry| entry.thread == thread).is_some_and(|one| one.is_interrupted)
+        running.iter().rfind(|entry| entry.thread == thread).is_some_and(Running::is_to_stop)
     }
 
     /// Stops a task that runs, if it still does.
@@ -415,19 +474,22 @@ impl Executor {
 
     /// Raises an exception in the task that a thread runs now, if that was told to stop. One that
     /// waits for others in the same thread gets it when they have ended.
-    fn raise_in_innermost(&self, py: Python<'_>, thread: u64) {
-        let exception = py
-            .import(intern!(py, "oxidask._errors"))
-            .and_then(|module| module.getattr(intern!(py, "TaskStopped")));
-        let Ok(exception) = exception else { return };
+    pub(super) fn raise_in_innermost(&self, py: Python<'_>, thread: u64) {
+        let Ok(errors) = py.import(intern!(py, "oxidask._errors")) else { return };
+        let exceptions = (
+            errors.getattr(intern!(py, "TaskStopped")),
+            errors.getattr(intern!(py, "TaskOutOfTime")),
+        );
+        let (Ok(stopped), Ok(out_of_time)) = exceptions else { return };
         let mut running = self.running.lock().expect(NO_PANIC);
         if let Some(entry) = running.iter_mut().rfind(|entry| entry.thread == thread)
-            && entry.is_interrupted
+            && entry.is_to_stop()
             && !entry.is_raised
             && !entry.is_loading
         {
             entry.is_raised = true;
-            raise_in_thread(py, thread, &exception);
+            let exception = if entry.is_interrupted { &stopped } else { &out_of_time };
+            raise_in_thread(py, thread, exception);
             drop(running);
             if let Some(event_loop) = self.event_loop.get(py) {
                 // Without a coroutine nothing happens; one that cannot be cancelled goes on.
@@ -467,9 +529,11 @@ impl Executor {
         let mut out = Vec::new();
         {
             let mut running = self.running.lock().expect(NO_PANIC);
-            let Some(entry) = running.iter_mut().rfind(|entry| entry.thread == thread) else {
-                return false;
-            };
+            let of_thread = running.iter_mut().rfind(|entry| entry.thread == thread);
+            // What was given up is no task of the cluster any more.
+            let is_known =
+                |one: &&mut Running| !one.limit.as_ref().is_some_and(|it| it.is_given_up);
+            let Some(entry) = of_thread.filter(is_known) else { return false };
             let printed = entry.printed.get_or_insert_default();
             say(printed, &mut self.budget.lock().expect(NO_PANIC), &mut out);
             // Under the lock, so that two threads of a task do not overtake each other.
@@ -618,6 +682,7 @@ impl OutsideCall {
             call: self.program.clone(),
             objects: self.objects.clone(),
             inputs: Vec::new(),
+            time_limit: None,
         };
         let context = TaskContext::new(executor, &run);
         executor.begin(Source::Call(self.call), run.attempt);
@@ -693,6 +758,8 @@ struct TaskContext<'a> {
     given: RefCell<Given>,
     /// What keeps inputs in shared memory, by their place.
     pins: Vec<Option<Arc<Pin>>>,
+    /// How much time it has, until it begins.
+    time_limit: Cell<Option<Duration>>,
 }
 
 impl<'a> TaskContext<'a> {
@@ -702,7 +769,8 @@ impl<'a> TaskContext<'a> {
         } else {
             Vec::new()
         };
-        Self { executor, run, pins, given: RefCell::default() }
+        let time_limit = Cell::new(run.time_limit);
+        Self { executor, run, pins, given: RefCell::default(), time_limit }
     }
 }
 
@@ -762,6 +830,12 @@ impl Context for TaskContext<'_> {
 
     fn shared<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>> {
         self.executor.loaded(py, || self.executor.part(py, hash))
+    }
+
+    fn calls(&self) {
+        if let Some(time) = self.time_limit.take() {
+            self.executor.begin_limit(self.run.task, time);
+        }
     }
 
     fn settled(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {

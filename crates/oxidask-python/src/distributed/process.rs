@@ -18,6 +18,7 @@ use oxidask_runtime::node::{
     Host, HostSettings, Launch, Launcher, Listeners, MemoryLimits, MemorySettings, RemoteMouth,
     WorkerProcess,
 };
+use oxidask_runtime::resources::machine_time;
 use oxidask_store::socket_folder::{Listener, SocketFolder};
 use oxidask_store::{Arena, Extent, Slots};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
@@ -359,6 +360,20 @@ impl Home for OwnProcess {
 
     fn now_running(&self, thread: usize, task: Option<TaskId>) {
         self.slots.set(thread, task.map_or(0, |task| u64::from(task.0) + 1));
+    }
+
+    fn ends_when_overdue(&self) -> bool {
+        true
+    }
+
+    fn set_deadline(&self, place: usize, task: TaskId, left: Duration) {
+        let deadline = machine_time().saturating_add(left).as_nanos();
+        let deadline = u64::try_from(deadline).unwrap_or(u64::MAX);
+        self.slots.set_deadline(place, u64::from(task.0) + 1, deadline);
+    }
+
+    fn clear_deadline(&self, place: usize) {
+        self.slots.clear_deadline(place);
     }
 
     fn free(&self, offset: u64, length: u64) {

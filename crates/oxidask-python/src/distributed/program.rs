@@ -178,6 +178,8 @@ pub(crate) trait Context {
     fn function<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>>;
     /// A value that calls share, made anew.
     fn shared<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>>;
+    /// The first call begins, or another one.
+    fn calls(&self) {}
     /// What a call that returned `value` is worth: what it gives in the end, if it is a coroutine.
     fn settled(&self, _py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
         Ok(value)
@@ -370,6 +372,7 @@ fn step(
             if stack.len() <= arguments {
                 return Err(garbled());
             }
+            context.calls();
             context.settled(py, call(py, stack, arguments, None)?)?
         }
         tag::CALL_KEYWORDS => {
@@ -378,6 +381,7 @@ fn step(
             if stack.len() <= arguments {
                 return Err(garbled());
             }
+            context.calls();
             context.settled(py, call(py, stack, arguments, Some(&names))?)?
         }
         _ => return Err(garbled()),

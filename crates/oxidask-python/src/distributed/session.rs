@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::future::{Future, Held, Hold, Name, Origin, WeakHold, wait_all, wait_until};
-use super::local::{NearClient, NearCluster, ThreadCluster};
+use super::local::{NearClient, NearCluster, ThreadCluster, duration};
 use super::nested;
 use super::objects::Objects;
 use super::output::{self, Piece};
@@ -222,6 +222,11 @@ impl Shared {
                 let error = self.error_of(py, error)?;
                 module.getattr("raised")?.call1((error.value(py), key))?
             }
+            Problem::OutOfTime { key, limit, error } => {
+                let error = error.as_ref().map(|error| self.error_of(py, error)).transpose()?;
+                let error = error.map(|error| error.into_value(py));
+                module.getattr("out_of_time")?.call1((key, limit.as_secs_f64(), error))?
+            }
             Problem::Killed { key, times, cause, last_words } => {
                 let words = pieces_of(py, last_words)?;
                 module.getattr("killed")?.call1((key, times, cause, words))?
@@ -348,6 +353,7 @@ struct Options {
     priority: i32,
     retries: u32,
     asked: Option<Asked>,
+    time_limit: Option<Duration>,
 }
 
 /// What tasks ask of their worker, as Python says it: names, whether others will do, resources.
@@ -398,7 +404,7 @@ impl Session {
 
     /// Runs one call.
     #[expect(clippy::too_many_arguments, reason = "Python's options, one by one")]
-    #[pyo3(signature = (function, args, kwargs, label, key, pure, priority, retries, asked))]
+    #[pyo3(signature = (function, args, kwargs, label, key, pure, priority, retries, asked, timeout))]
     fn submit<'py>(
         &self,
         py: Python<'py>,
@@ -411,8 +417,10 @@ impl Session {
         priority: i32,
         retries: u32,
         asked: Option<AskedInPython>,
+        timeout: Option<f64>,
     ) -> PyResult<Py<Future>> {
-        let options = Options { priority, retries, asked: asked.map(asked_of) };
+        let (asked, time_limit) = (asked.map(asked_of), duration(timeout));
+        let options = Options { priority, retries, asked, time_limit };
         let values: Vec<Bound<'_, PyAny>> = args.iter().collect();
         let function_token = if pure && key.is_none() { token_of(py, function)? } else { 0 };
         let identity = self.identity_of(py, key.as_ref(), function_token, &values, kwargs, pure)?;
@@ -436,6 +444,9 @@ impl Session {
         if let Some(asked) = &options.asked {
             writer.ask(0, asked);
         }
+        if let Some(time) = options.time_limit {
+            writer.limit_time(0, time);
+        }
         let first = self.shared.client.reserve(1);
         let hold = self.shared.hold(first, identity);
         self.shared.submit(py, writer, first, vec![0], options.priority);
@@ -444,7 +455,7 @@ impl Session {
 
     /// Runs a call for each element of some iterables.
     #[expect(clippy::too_many_arguments, reason = "Python's options, one by one")]
-    #[pyo3(signature = (function, iterables, kwargs, label, keys, pure, priority, retries, asked))]
+    #[pyo3(signature = (function, iterables, kwargs, label, keys, pure, priority, retries, asked, timeout))]
     fn map<'py>(
         &self,
         py: Python<'py>,
@@ -457,8 +468,10 @@ impl Session {
         priority: i32,
         retries: u32,
         asked: Option<AskedInPython>,
+        timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let options = Options { priority, retries, asked: asked.map(asked_of) };
+        let (asked, time_limit) = (asked.map(asked_of), duration(timeout));
+        let options = Options { priority, retries, asked, time_limit };
         let mut iterators: Vec<Bound<'_, PyIterator>> =
             iterables.iter().map(PyAnyMethods::try_iter).collect::<PyResult<_>>()?;
         let function_token = if pure && keys.is_none() { token_of(py, function)? } else { 0 };
@@ -543,6 +556,7 @@ impl Session {
         let mut place: Vec<u32> = vec![u32::MAX; graph.len()];
         let mut asked_in_blocks = AskedInBlocks::default();
         let given_retries: FxHashMap<u32, u32> = graph.retries.iter().copied().collect();
+        let time_limits: FxHashMap<u32, Duration> = graph.time_limits.iter().copied().collect();
         for task in 0..graph.len() as u32 {
             if !is_needed[task as usize] || earlier[task as usize].is_some() {
                 continue;
@@ -572,6 +586,9 @@ impl Session {
             };
             if let Some(asked) = in_block.as_ref().or(asked.as_ref()) {
                 writer.ask(number, asked);
+            }
+            if let Some(&time) = time_limits.get(&task) {
+                writer.limit_time(number, time);
             }
         }
         let first = self.shared.client.reserve(writer.len());
@@ -983,6 +1000,9 @@ impl<'a> Batch<'a> {
         }
         if let Some(asked) = &self.options.asked {
             self.writer.ask(task, asked);
+        }
+        if let Some(time) = self.options.time_limit {
+            self.writer.limit_time(task, time);
         }
         Ok(self.session.shared.hold(self.first + u64::from(task), identity))
     }

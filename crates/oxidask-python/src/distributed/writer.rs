@@ -1,6 +1,7 @@
 //! Writes calls into a graph that a client submits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use oxidask_graph::{EdgesBuilder, OpKind, Template, order};
@@ -143,6 +144,11 @@ impl GraphWriter {
 
     pub(crate) fn retry(&mut self, task: u32, times: u32) {
         self.graph.retries.push((task, times));
+    }
+
+    /// A task may run so long. Tasks are named in order.
+    pub(crate) fn limit_time(&mut self, task: u32, time: Duration) {
+        self.graph.time_limits.push((task, time));
     }
 
     /// A task asks for something of its worker. Tasks are named in order.

@@ -57,6 +57,19 @@ pub struct Death {
     pub crashed: bool,
     /// Tasks that it ran then.
     pub running: Vec<TaskId>,
+    /// Those of them for the sake of which it was ended: their time was up, and they did not stop.
+    pub overdue: Vec<TaskId>,
+}
+
+/// Why a task has failed, or its last attempt has.
+#[derive(Clone, Debug)]
+enum Fault {
+    /// It raised this, as an executor writes it.
+    Raised(Bytes),
+    /// There is no memory for it.
+    Refused(Refusal),
+    /// Its time was up; what it was stopped with, if it did stop.
+    OutOfTime(Option<Bytes>),
 }
 
 pub(super) struct Worker {
@@ -103,10 +116,8 @@ pub(super) struct Core {
     next_worker: u32,
     next_client: u64,
     groups: BTreeMap<String, GroupId>,
-    /// Why tasks failed that raised.
-    errors: BTreeMap<TaskId, Bytes>,
-    /// Why tasks failed that there was no memory for.
-    refusals: BTreeMap<TaskId, Refusal>,
+    /// Why tasks failed, as far as the scheduler does not say it.
+    faults: BTreeMap<TaskId, Fault>,
     /// How the last worker died that ran a task, and what the task said before.
     deaths: BTreeMap<TaskId, (String, Vec<Bytes>)>,
     /// What tasks say that run.
@@ -145,8 +156,7 @@ impl Core {
             next_worker: 1,
             next_client: 0,
             groups: BTreeMap::new(),
-            errors: BTreeMap::new(),
-            refusals: BTreeMap::new(),
+            faults: BTreeMap::new(),
             deaths: BTreeMap::new(),
             last_words: LastWords::default(),
             reasons: BTreeMap::new(),
@@ -463,6 +473,11 @@ impl Core {
                 self.deaths.insert(task, (death.cause.clone(), words));
             }
         }
+        for &task in &death.overdue {
+            if self.runs_at(worker, task) {
+                self.faults.insert(task, Fault::OutOfTime(None));
+            }
+        }
         let asked: Vec<u64> = self
             .calls
             .iter()
@@ -475,8 +490,8 @@ impl Core {
             self.answered(worker, call, answer);
         }
         self.node.worker_lost(worker, &mut self.outputs);
-        let Death { crashed, running, .. } = death;
-        self.events.push_back(Event::WorkerLost { worker, crashed, running });
+        let Death { crashed, running, overdue, .. } = death;
+        self.events.push_back(Event::WorkerLost { worker, crashed, running, overdue });
         self.carry_out_outputs();
     }
 
@@ -557,15 +572,27 @@ impl Core {
                 let duration = Duration::from_nanos(duration_ns);
                 Event::TaskFinished { worker, task, attempt, nbytes, duration, held_by }
             }
-            Ending::Raised { error } => {
-                if self.scheduler.attempt_of(task) == attempt {
-                    self.refusals.remove(&task);
-                    self.errors.insert(task, error);
-                }
-                Event::TaskErred { worker, task, attempt }
+            Ending::Raised { error } => self.failed(worker, task, attempt, Fault::Raised(error)),
+            Ending::OutOfTime { error } => {
+                self.failed(worker, task, attempt, Fault::OutOfTime(error))
             }
             Ending::Stopped => Event::AttemptEnded { worker, task, attempt },
         }
+    }
+
+    /// An attempt has failed; it may not be the one that counts any more.
+    fn failed(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, fault: Fault) -> Event {
+        if self.scheduler.attempt_of(task) == attempt {
+            self.faults.insert(task, fault);
+        }
+        Event::TaskErred { worker, task, attempt }
+    }
+
+    /// Whether the attempt of a task that counts is with a worker. The number may be anything.
+    fn runs_at(&self, worker: WorkerId, task: TaskId) -> bool {
+        self.submissions.get(task).is_some()
+            && self.scheduler.state_of(task) == TaskState::Processing
+            && self.scheduler.worker_of(task) == Some(worker)
     }
 
     fn tell_worker(&mut self, worker: WorkerId, message: ToWorker) {
@@ -772,12 +799,10 @@ impl Core {
                 Event::AttemptEnded { worker, task, attempt }
             }
             Report::InputUnusable { worker, task, attempt, error } => {
-                self.errors.insert(task, error);
-                Event::TaskErred { worker, task, attempt }
+                self.failed(worker, task, attempt, Fault::Raised(error))
             }
             Report::Refused { worker, task, attempt, refusal } => {
-                self.refusals.insert(task, refusal);
-                Event::TaskErred { worker, task, attempt }
+                self.failed(worker, task, attempt, Fault::Refused(refusal))
             }
             Report::Pressure { pressure } => Event::PressureChanged { pressure },
             Report::InputMissing { worker, task, attempt, input, from } => {
@@ -833,7 +858,8 @@ impl Core {
         let call = submitted.graph.program(local);
         let objects = submitted.graph.objects.clone();
         let urgency = submitted.graph.urgency();
-        let order = Order { task, attempt, urgency, call, objects, inputs, last_reads };
+        let time_limit = submitted.graph.time_limit_of(local);
+        let order = Order { task, attempt, urgency, call, objects, inputs, last_reads, time_limit };
         self.node.run(worker, order, &mut self.outputs);
     }
 
@@ -881,14 +907,18 @@ impl Core {
         let key = self.submissions.get(blame).map_or_else(String::new, |one| one.key(blame));
         match failure {
             Failure::Raised if self.taken.contains(&blame) => Problem::Lost { key },
-            Failure::Raised if self.refusals.contains_key(&blame) => {
-                let Refusal { needed, available, disk } = self.refusals[&blame].clone();
-                Problem::NoMemory { key, needed, available, disk }
-            }
-            Failure::Raised => {
-                let error = self.errors.get(&blame).cloned().unwrap_or_default();
-                Problem::Raised { error, key }
-            }
+            Failure::Raised => match self.faults.get(&blame).cloned() {
+                Some(Fault::Raised(error)) => Problem::Raised { error, key },
+                Some(Fault::Refused(Refusal { needed, available, disk })) => {
+                    Problem::NoMemory { key, needed, available, disk }
+                }
+                Some(Fault::OutOfTime(error)) => {
+                    let submitted = self.submissions.get(blame);
+                    let limit = submitted.and_then(|one| one.time_limit_of(blame));
+                    Problem::OutOfTime { key, limit: limit.unwrap_or_default(), error }
+                }
+                None => Problem::Raised { error: Bytes::new(), key },
+            },
             Failure::WorkersCrashed { times } => {
                 let (cause, last_words) = self.deaths.get(&blame).cloned().unwrap_or_default();
                 Problem::Killed { key, times, cause, last_words }
@@ -902,8 +932,7 @@ impl Core {
     }
 
     fn forget(&mut self, task: TaskId) {
-        self.errors.remove(&task);
-        self.refusals.remove(&task);
+        self.faults.remove(&task);
         self.deaths.remove(&task);
         self.last_words.take(task);
         self.reasons.remove(&task);

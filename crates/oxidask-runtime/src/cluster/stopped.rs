@@ -72,7 +72,8 @@ impl Core {
         if let Some(entry) = self.workers.get_mut(&worker) {
             entry.stillness.given_up = Some(left.into_iter().collect());
         }
-        self.tell(Event::WorkerLost { worker, crashed: false, running: Vec::new() });
+        let (running, overdue) = (Vec::new(), Vec::new());
+        self.tell(Event::WorkerLost { worker, crashed: false, running, overdue });
     }
 
     /// A worker that was given up says something.

@@ -1,6 +1,7 @@
 //! Which client's which task a task of the scheduler is, and how it is called.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use oxidask_graph::{Edges, EdgesBuilder};
 use oxidask_protocol::{ClientTask, Graph, TaskId};
@@ -24,6 +25,11 @@ impl Submitted {
     /// The client's number of a task of the scheduler.
     pub(super) fn client_task(&self, task: TaskId) -> ClientTask {
         self.graph.first + u64::from(self.local(task))
+    }
+
+    /// How long a task may run, if that is limited.
+    pub(super) fn time_limit_of(&self, task: TaskId) -> Option<Duration> {
+        self.graph.time_limit_of(self.local(task))
     }
 
     /// The key of a task.
@@ -144,6 +150,7 @@ pub(super) fn edges_of(graph: &Graph) -> Option<Edges> {
         && graph.rank.len() == count
         && graph.wanted.iter().all(|&task| (task as usize) < count)
         && graph.retries.iter().all(|&(task, _)| (task as usize) < count)
+        && graph.time_limits.iter().all(|&(task, _)| (task as usize) < count)
         && graph
             .asking
             .iter()

@@ -112,6 +112,19 @@ fn graph(first: u64, inputs: &[&[u32]], externals: &[u64]) -> Graph {
     }
 }
 
+fn dead_of(cause: String, task: TaskId) -> Death {
+    Death { cause, crashed: true, running: vec![task], overdue: Vec::new() }
+}
+
+/// A task that may run for a minute, and is tried so often.
+fn limited(first: u64, tries: u32) -> Graph {
+    Graph {
+        time_limits: vec![(0, Duration::from_secs(60))],
+        retries: vec![(0, tries - 1)],
+        ..graph(first, &[&[]], &[])
+    }
+}
+
 fn runs(messages: &[ToWorker]) -> Vec<(TaskId, Attempt, usize)> {
     messages
         .iter()
@@ -184,13 +197,63 @@ fn a_task_that_kills_its_workers_is_given_up_with_the_cause() {
         };
         deaths += 1;
         let cause = "was killed by signal 9".to_owned();
-        scene.cluster.worker_lost(worker, Death { cause, crashed: true, running: vec![task] });
+        scene.cluster.worker_lost(worker, dead_of(cause, task));
     };
     assert_eq!(deaths, 4);
     let [Problem::Killed { times: 4, cause, .. }] = problems.as_slice() else {
         panic!("{problems:?}")
     };
     assert_eq!(cause, "was killed by signal 9");
+}
+
+#[test]
+fn a_worker_hears_how_long_a_task_may_run() {
+    let scene = Scene::new();
+    let (_, notes) = scene.worker();
+    scene.submit(limited(0, 1));
+    let told = notes.take();
+    let [ToWorker::Run(run)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(run.time_limit, Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn a_task_that_was_out_of_time_and_raises_when_it_is_tried_again_has_raised() {
+    let scene = Scene::new();
+    let (worker, notes) = scene.worker();
+    scene.submit(limited(0, 2));
+    let error = Bytes::from_static(b"error");
+    for ending in [Ending::OutOfTime { error: None }, Ending::Raised { error: error.clone() }] {
+        let (task, attempt, _) = runs(&notes.take())[0];
+        let ended = FromWorker::Ended { task, attempt, ending, duration_ns: 1 };
+        scene.cluster.hear_worker(worker, [ended]);
+    }
+    let problems = problems(&scene.heard.take());
+    let [Problem::Raised { error: told, .. }] = problems.as_slice() else { panic!("{problems:?}") };
+    assert_eq!(told, &error);
+}
+
+#[test]
+fn a_task_for_which_its_worker_was_ended_is_told_as_out_of_time_and_no_other() {
+    let scene = Scene::new();
+    let worker = scene.cluster.next_worker();
+    let notes = Arc::<Notes<ToWorker>>::default();
+    let info = WorkerInfo { pid: 1, threads: 2, arena: Some(worker.0), name: String::new() };
+    scene.cluster.worker_joined(worker, info, Arc::clone(&notes) as _);
+    scene.submit(limited(0, 1));
+    scene.submit(graph(1, &[&[]], &[]));
+    let tasks: Vec<TaskId> = runs(&notes.take()).iter().map(|run| run.0).collect();
+    let [late, beside] = tasks[..] else { panic!("{tasks:?}") };
+    // What the worker has written there may be anything.
+    let overdue = vec![late, TaskId(1000)];
+    let death = Death { cause: String::new(), crashed: false, running: tasks, overdue };
+    scene.cluster.worker_lost(worker, death);
+    let problems = problems(&scene.heard.take());
+    let [Problem::OutOfTime { limit, error: None, .. }] = problems.as_slice() else {
+        panic!("{problems:?}")
+    };
+    assert_eq!(*limit, Duration::from_secs(60));
+    let (_, other_notes) = scene.worker();
+    assert_eq!(runs(&other_notes.take()), [(beside, Attempt(1), 0)]);
 }
 
 #[test]
@@ -404,7 +467,7 @@ fn a_stopped_worker_that_dies_is_gone() {
     let (task, _, _) = runs(&notes.take())[0];
     scene.cluster.saw_stopped(&BTreeSet::from([stopped]));
     let cause = "was killed by signal 9".to_owned();
-    scene.cluster.worker_lost(stopped, Death { cause, crashed: true, running: vec![task] });
+    scene.cluster.worker_lost(stopped, dead_of(cause, task));
     let (_, other_notes) = scene.worker();
     assert_eq!(runs(&other_notes.take())[0].0, task);
     assert!(problems(&scene.heard.take()).is_empty());

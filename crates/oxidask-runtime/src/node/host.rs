@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use oxidask_protocol::{FromClient, FromWorker, TaskId, ToClient, ToWorker, WorkerId};
-use oxidask_store::{pass, read_slots};
+use oxidask_store::{pass, read_deadlines, read_slots};
 
 use super::connection::{Flushed, Receiver, Sender};
 use super::memory::{Meter, Overgrown};
@@ -20,6 +20,7 @@ use super::spiller::Spiller;
 use super::stopped::stopped_workers;
 use crate::arenas::Arenas;
 use crate::cluster::{ClientLine, Cluster, Death, WorkerInfo, WorkerLine};
+use crate::resources::machine_time;
 
 /// Numbers of the listening sockets among the poller's: where workers connect, and clients.
 const WORKERS: u64 = 0;
@@ -82,6 +83,8 @@ struct Shared {
     exits: BTreeMap<WorkerId, String>,
     /// Why this node has ended workers.
     causes: BTreeMap<WorkerId, String>,
+    /// Workers that are being ended for the sake of tasks that did not stop in time, since when.
+    overdue: BTreeMap<WorkerId, Duration>,
     /// Workers that were started and have not joined.
     starting: BTreeMap<WorkerId, Instant>,
     joined: u32,
@@ -191,9 +194,27 @@ impl Connection {
             .and_then(|slots| read_slots(slots.as_fd()).ok())
             .unwrap_or_default()
             .into_iter()
-            .filter_map(|number| u32::try_from(number.checked_sub(1)?).ok().map(TaskId))
+            .filter_map(task_of)
             .collect()
     }
+
+    /// Those that should have stopped by now, and do not.
+    fn overdue(&self, now: Duration) -> Vec<TaskId> {
+        let read = |slots: &OwnedFd| read_deadlines(slots.as_fd()).ok();
+        self.slots
+            .as_ref()
+            .and_then(read)
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|&(_, deadline)| Duration::from_nanos(deadline) <= now)
+            .filter_map(|(number, _)| task_of(number))
+            .collect()
+    }
+}
+
+/// The task for which a number stands, if it does for one.
+fn task_of(number: u64) -> Option<TaskId> {
+    u32::try_from(number.checked_sub(1)?).ok().map(TaskId)
 }
 
 /// Where workers and clients connect.
@@ -386,6 +407,7 @@ impl Host {
             if ticked.elapsed() > TICK {
                 ticked = Instant::now();
                 self.cluster.saw_stopped(&stopped_workers(&self.cluster));
+                self.look_at_deadlines(&connections);
                 self.cluster.tick();
             }
         }
@@ -408,6 +430,22 @@ impl Host {
         for Overgrown { worker, cause } in meter.look(&self.cluster, workers) {
             self.lock().causes.entry(worker).or_insert(cause);
             self.launcher.kill(worker);
+        }
+    }
+
+    /// Ends workers that run a task whose time is up and that does not stop.
+    fn look_at_deadlines(&self, connections: &BTreeMap<u64, Connection>) {
+        let now = machine_time();
+        for connection in connections.values() {
+            let (Peer::Worker(worker), None) = (connection.peer, connection.broken) else {
+                continue;
+            };
+            if connection.overdue(now).is_empty() {
+                continue;
+            }
+            if self.lock().overdue.insert(worker, now).is_none() {
+                self.launcher.kill(worker);
+            }
         }
     }
 
@@ -577,7 +615,11 @@ impl Host {
             });
             let is_closing = self.is_closing.load(Ordering::SeqCst);
             let is_restarted = self.lock().restarted.remove(&worker);
-            let death = Death { cause, crashed: !is_closing && !is_restarted, running };
+            let ended_at = self.lock().overdue.remove(&worker);
+            // What has stopped at the last moment has said so, or is as good as never begun.
+            let overdue = ended_at.map_or_else(Vec::new, |at| connection.overdue(at));
+            let crashed = !is_closing && !is_restarted && ended_at.is_none();
+            let death = Death { cause, crashed, running, overdue };
             self.lock().joined -= 1;
             self.cluster.worker_lost(worker, death);
             if !is_closing {

@@ -461,6 +461,21 @@ impl Inbox {
         self.lock().end_lending(None);
     }
 
+    /// A task does not stop, and keeps its thread: there is one more slot until it ends, for a thread
+    /// that the caller starts.
+    pub fn add_slot(&self) {
+        let mut inner = self.lock();
+        inner.slots += 1;
+        if inner.returning > 0 {
+            self.slot.notify_all();
+        }
+    }
+
+    /// That task has ended after all.
+    pub fn remove_slot(&self) {
+        self.lock().slots -= 1;
+    }
+
     /// Wakes another thread if a task has waited too long: the one that runs is not as short as
     /// others were. To be called every few milliseconds.
     pub fn wake_if_stuck(&self, seen: &mut Option<(TaskId, Attempt)>) {
@@ -526,6 +541,7 @@ mod tests {
             call: Bytes::new(),
             objects: Objects::default(),
             inputs: Vec::new(),
+            time_limit: None,
         })
     }
 
@@ -614,6 +630,26 @@ mod tests {
         assert!(inbox.may_leave(Duration::ZERO), "nobody waits any more");
         inbox.task_ended(0, 1);
         assert_eq!(taken(&inbox), Some(2));
+    }
+
+    #[test]
+    fn the_slot_of_a_task_that_does_not_stop_is_made_up_for_until_it_ends() {
+        let inbox = Inbox::new(1);
+        inbox.thread_begins();
+        for task in 0..4 {
+            inbox.deliver(run(task));
+        }
+        assert_eq!([taken(&inbox), taken(&inbox)], [Some(0), None]);
+        inbox.add_slot();
+        inbox.thread_begins();
+        assert_eq!([taken(&inbox), taken(&inbox)], [Some(1), None]);
+        assert!(!inbox.may_leave(Duration::ZERO), "each slot has a thread");
+        inbox.task_ended(0, 1);
+        inbox.remove_slot();
+        assert_eq!(taken(&inbox), None, "one runs in the slot that is left");
+        assert!(inbox.may_leave(Duration::ZERO));
+        inbox.task_ended(0, 1);
+        assert_eq!([taken(&inbox), taken(&inbox)], [Some(2), None]);
     }
 
     #[test]

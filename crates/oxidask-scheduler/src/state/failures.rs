@@ -26,16 +26,19 @@ impl SchedulerState {
             Ended::Cancelled => self.go_on_without_ghost(task, outbox),
             Ended::Current => {
                 self.clear_suspicion(task);
-                if let Some(retries) = self.retries_left.get_mut(&task)
-                    && *retries > 0
-                {
-                    *retries -= 1;
+                if self.take_retry(task) {
                     self.run_again(task, Cause::Raised, outbox);
                 } else {
                     self.fail(task, Failure::Raised, Cause::Raised, outbox);
                 }
             }
         }
+    }
+
+    /// Whether a task that failed may be tried again; this counts as one time.
+    pub(super) fn take_retry(&mut self, task: TaskId) -> bool {
+        let left = self.retries_left.get_mut(&task).filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
     }
 
     /// A task failed for good, and with it all that need it.

@@ -39,11 +39,12 @@ impl SchedulerState {
         self.open_workers.push(worker);
     }
 
-    /// A worker is gone; one of the suspects may have killed it.
+    /// A worker is gone; one of the suspects may have killed it, or it was ended for what was overdue.
     pub(super) fn worker_lost(
         &mut self,
         worker: WorkerId,
         suspects: &[TaskId],
+        overdue: &[TaskId],
         outbox: &mut Outbox,
     ) {
         let Some(gone) = self.workers.remove(worker) else { return };
@@ -71,12 +72,16 @@ impl SchedulerState {
                 _ => {}
             }
         }
-        let mut given_up = Vec::new();
+        let (mut given_up, mut out_of_time) = (Vec::new(), Vec::new());
         for &task in &interrupted {
             self.end_retraction(task);
             if self.tasks.state(task) == TaskState::Processing {
                 self.tasks.attempt[task.index()] += 1;
-                if suspects.contains(&task) || self.planted.has(Bug::InnocentsAreBlamed) {
+                if overdue.contains(&task) && !self.planted.has(Bug::OverdueTasksAreForgiven) {
+                    if !self.take_retry(task) {
+                        out_of_time.push(task);
+                    }
+                } else if suspects.contains(&task) || self.planted.has(Bug::InnocentsAreBlamed) {
                     let was_alone = suspects.len() == 1 || gone.alone == Some(task);
                     let allowed = self.settings.allowed_failures;
                     let mistakes = self.mistakes.lately(self.now);
@@ -103,6 +108,9 @@ impl SchedulerState {
         self.results_were_lost(&lost, Cause::WorkerLost, outbox);
         for (task, times) in given_up {
             self.fail(task, Failure::WorkersCrashed { times }, Cause::WorkerLost, outbox);
+        }
+        for task in out_of_time {
+            self.fail(task, Failure::Raised, Cause::Raised, outbox);
         }
         for task in interrupted.into_iter().chain(freed) {
             self.go_on_without_ghost(task, outbox);

@@ -193,9 +193,9 @@ impl SchedulerState {
                 self.worker_joined(worker, threads, outbox);
             }
             Event::SlotsLent { worker, lent } => self.slots_lent(worker, lent),
-            Event::WorkerLost { worker, crashed, running } => {
+            Event::WorkerLost { worker, crashed, running, overdue } => {
                 let suspects = if crashed { running } else { Vec::new() };
-                self.worker_lost(worker, &suspects, outbox);
+                self.worker_lost(worker, &suspects, &overdue, outbox);
             }
             Event::TaskWanted { task } => self.want(task, outbox),
             Event::TasksReleased { tasks } => self.tasks_released(&tasks, outbox),

@@ -31,13 +31,19 @@ fn joined(worker: WorkerId) -> Event {
 }
 
 fn lost(worker: WorkerId) -> Event {
-    Event::WorkerLost { worker, crashed: true, running: vec![] }
+    Event::WorkerLost { worker, crashed: true, running: vec![], overdue: vec![] }
 }
 
 /// The worker has died of one of these tasks.
 fn crashed(worker: WorkerId, running: &[u32]) -> Event {
     let running = running.iter().copied().map(TaskId).collect();
-    Event::WorkerLost { worker, crashed: true, running }
+    Event::WorkerLost { worker, crashed: true, running, overdue: vec![] }
+}
+
+/// The worker was ended for the sake of this task.
+fn ended_for(worker: WorkerId, task: u32, running: &[u32]) -> Event {
+    let running = running.iter().copied().map(TaskId).collect();
+    Event::WorkerLost { worker, crashed: false, running, overdue: vec![TaskId(task)] }
 }
 
 /// Who only holds results.
@@ -237,6 +243,47 @@ fn a_task_with_retries_is_tried_again() {
     let twice = [joined(ALICE), submitted, erred(ALICE, 0, 0), erred(ALICE, 0, 1)];
     let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::Raised };
     assert_eq!(actions_after(twice), [report(0, outcome)]);
+}
+
+#[test]
+fn a_task_for_which_its_worker_was_ended_has_failed_and_those_beside_it_have_not() {
+    let two_threads = Event::WorkerJoined {
+        worker: ALICE,
+        host: HOST,
+        threads: 2,
+        window: 2,
+        offer: Box::default(),
+    };
+    let events =
+        [two_threads, submitted(&[&[], &[]], &[0, 1]), joined(BOB), ended_for(ALICE, 0, &[0, 1])];
+    let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::Raised };
+    assert_eq!(actions_after(events.clone()), [report(0, outcome), run(BOB, 1, 1)]);
+    // It is no suspect, which would be left alone at its worker.
+    let state = state_after(events);
+    assert!(!state.is_suspect(TaskId(1)));
+}
+
+#[test]
+fn a_task_for_which_its_worker_was_ended_is_tried_as_often_as_if_it_had_raised() {
+    let mut graph = submission(&[&[]], &[0]);
+    graph.retries.insert(0, 1);
+    let submitted = Event::GraphSubmitted(Box::new(graph));
+    let once = [joined(ALICE), submitted, joined(BOB), ended_for(ALICE, 0, &[0])];
+    assert_eq!(actions_after(once.clone()), [run(BOB, 0, 1)]);
+    let twice = once.into_iter().chain([ended_for(BOB, 0, &[0])]);
+    let outcome = Outcome::Erred { blame: TaskId(0), failure: Failure::Raised };
+    assert_eq!(actions_after(twice), [report(0, outcome)]);
+}
+
+#[test]
+fn a_cancelled_task_for_which_its_worker_was_ended_has_failed_already() {
+    let actions = actions_after([
+        joined(ALICE),
+        submitted(&[&[]], &[0]),
+        Event::TasksCancelled { tasks: vec![TaskId(0)] },
+        ended_for(ALICE, 0, &[0]),
+    ]);
+    assert_eq!(actions, []);
 }
 
 #[test]
@@ -1024,7 +1071,7 @@ fn a_worker_that_was_taken_for_lost_may_come_back_by_its_id() {
         window,
         offer: Box::default(),
     };
-    let gone = Event::WorkerLost { worker: BOB, crashed: false, running: vec![] };
+    let gone = Event::WorkerLost { worker: BOB, crashed: false, running: vec![], overdue: vec![] };
     let (task, attempt) = (TaskId(2), Attempt(0));
     let given_back = Event::AttemptEnded { worker: ALICE, task, attempt };
     // Tasks are known to be short, so that more than one is given.
