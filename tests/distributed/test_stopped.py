@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gates import wait_until
 
-from oxidask import config
+from oxidask import OxidaskError, config
 from oxidask.distributed import Client, LocalCluster, wait
 
 PENDING = {}
@@ -171,6 +171,24 @@ def test_while_all_workers_are_stopped_that_is_said(client):
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
     assert future.result(timeout=60) == 2
+
+
+def test_a_stopped_worker_answers_no_call_and_others_do(client):
+    """Neither one that was stopped during the call, nor one that was before."""
+    with stopped(client, "0") as pid:
+        for _ in range(2):
+            answers = client.run(process_id, on_error="return")
+            assert answers["1"] == processes(client)["1"]
+            error = answers["0"]
+            assert isinstance(error, OxidaskError)
+            for words in (f"its process {pid} has been stopped", "SIGCONT", "worker-ttl"):
+                assert words in str(error)
+        with pytest.raises(OxidaskError, match="has been stopped"):
+            client.run(process_id)
+        assert client.run(process_id, on_error="ignore") == {"1": processes(client)["1"]}
+        assert client.run(process_id, workers=["1"]) == {"1": processes(client)["1"]}
+    wait_until(lambda: len(client.run(process_id, on_error="ignore")) == 2, "both answer again")
+    assert client.run(process_id) == processes(client)
 
 
 def test_a_cluster_with_a_stopped_worker_can_be_closed():

@@ -527,6 +527,20 @@ pub enum Problem {
     },
 }
 
+/// Why a call outside of tasks gave no value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NoValue {
+    /// It raised: the exception, as an executor writes it.
+    Raised(Bytes),
+    /// The worker died before it answered.
+    Died,
+    /// The worker's process stands still, and has for too long.
+    Stopped {
+        /// The process.
+        pid: u32,
+    },
+}
+
 /// What a client is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToClient {
@@ -581,8 +595,8 @@ pub enum ToClient {
         call: u64,
         /// Who answers.
         worker: Option<WorkerId>,
-        /// The value, or the exception.
-        answer: Result<Value, Bytes>,
+        /// The value, or why there is none.
+        answer: Result<Value, NoValue>,
     },
     /// The answer to a question: JSON text.
     Told {

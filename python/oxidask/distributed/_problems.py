@@ -175,6 +175,15 @@ def died_in_a_call() -> BaseException:
     )
 
 
+def stopped_in_a_call(pid: int) -> BaseException:
+    """Return the error for a function that a worker does not answer whose process stands still."""
+    return OxidaskError(
+        f"a worker did not answer: its process {pid} has been stopped, by a signal or a debugger, "
+        "for longer than the setting 'distributed.scheduler.worker-ttl' gives; send it SIGCONT and "
+        "call run() again, or pass on_error='ignore' to get what the others return"
+    )
+
+
 def no_worker(key: str, reason: str) -> BaseException:
     """Return the error for a task that nobody could run."""
     return NoValidWorkerError(

@@ -648,7 +648,8 @@ class Client:
         workers : list of str, optional
             Names of workers; by default all.
         on_error : {"raise", "return", "ignore"}
-            What to do with exceptions.
+            What to do with exceptions. A worker that dies, or whose process stands still for longer
+            than ``distributed.scheduler.worker-ttl``, counts as one that raised.
 
         Returns
         -------

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use oxidask_protocol::{
-    Asked, ClientTask, FromClient, Problem, Question, ToClient, Value, WorkerId,
+    Asked, ClientTask, FromClient, NoValue, Problem, Question, ToClient, Value, WorkerId,
 };
 use oxidask_runtime::arenas::Arenas;
 use oxidask_runtime::client::{Client, Got, Watch};
 use oxidask_runtime::cluster::Cluster;
 use oxidask_runtime::node::connect_client;
+use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -290,6 +291,15 @@ impl Shared {
         // Only now: releases follow submissions.
         drop(held);
     }
+}
+
+/// An error that `_problems` makes.
+fn problem<'py>(
+    py: Python<'py>,
+    name: &str,
+    args: impl PyCallArgs<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    py.import(intern!(py, "oxidask.distributed._problems"))?.getattr(name)?.call1(args)
 }
 
 /// The error for a future that this client does not know.
@@ -811,14 +821,15 @@ impl Session {
             .into_iter()
             .map(|(worker, answer)| match answer {
                 Ok(value) => Ok((worker.0, true, self.shared.decode(py, &value)?)),
-                Err(error) if error.is_empty() => {
-                    let problems = py.import(intern!(py, "oxidask.distributed._problems"))?;
-                    let error = problems.getattr(intern!(py, "died_in_a_call"))?.call0()?;
-                    Ok((worker.0, false, error.unbind()))
-                }
-                Err(error) => {
+                Err(NoValue::Raised(error)) => {
                     let error = self.shared.error_of(py, &error)?;
                     Ok((worker.0, false, error.into_value(py).into_any()))
+                }
+                Err(NoValue::Died) => {
+                    Ok((worker.0, false, problem(py, "died_in_a_call", ())?.unbind()))
+                }
+                Err(NoValue::Stopped { pid }) => {
+                    Ok((worker.0, false, problem(py, "stopped_in_a_call", (pid,))?.unbind()))
                 }
             })
             .collect()

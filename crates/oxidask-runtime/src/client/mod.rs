@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use oxidask_protocol::{
-    Attempt, ClientTask, FromClient, Graph, Problem, TaskId, ToClient, Value, WorkerId,
+    Attempt, ClientTask, FromClient, Graph, NoValue, Problem, TaskId, ToClient, Value, WorkerId,
 };
 use oxidask_store::{Arena, StoreError};
 use rustc_hash::FxHashMap;
@@ -112,7 +112,7 @@ impl Watch {
 }
 
 /// Answers to a call: one a worker, and whether all have answered.
-type Answers = (Vec<(WorkerId, Result<Value, Bytes>)>, bool);
+type Answers = (Vec<(WorkerId, Result<Value, NoValue>)>, bool);
 
 #[derive(Debug, Default)]
 struct State {
@@ -570,7 +570,7 @@ impl Client {
         &self,
         call: u64,
         at_most: Duration,
-    ) -> Option<Vec<(WorkerId, Result<Value, Bytes>)>> {
+    ) -> Option<Vec<(WorkerId, Result<Value, NoValue>)>> {
         let mut found = None;
         self.wait_until(at_most, |state| {
             if state.answers.get(&call).is_some_and(|answers| answers.1) {

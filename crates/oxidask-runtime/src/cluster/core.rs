@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use oxidask_node::{MemoryLimits, NodeState, Order, Output, Reader, Refusal, Report};
 use oxidask_protocol::{
-    Attempt, ClientTask, Ending, FromClient, FromWorker, Graph, GroupId, HostId, Objects, Problem,
-    Source, Stored, TaskId, TaskState, ToClient, ToWorker, Value, WorkerId,
+    Attempt, ClientTask, Ending, FromClient, FromWorker, Graph, GroupId, HostId, NoValue, Objects,
+    Problem, Source, Stored, TaskId, TaskState, ToClient, ToWorker, Value, WorkerId,
 };
 use oxidask_scheduler::{
     Action, Event, Failure, Outbox, Outcome, SchedulerState, Settings as SchedulerSettings,
@@ -478,17 +478,7 @@ impl Core {
                 self.faults.insert(task, Fault::OutOfTime(None));
             }
         }
-        let asked: Vec<u64> = self
-            .calls
-            .iter()
-            .filter(|(_, asked)| asked.left.contains(&worker))
-            .map(|(&call, _)| call)
-            .collect();
-        for call in asked {
-            // No exception was raised: the client knows by its absence that the worker died.
-            let answer = Err(Bytes::new());
-            self.answered(worker, call, answer);
-        }
+        self.end_calls_at(worker, &NoValue::Died);
         self.node.worker_lost(worker, &mut self.outputs);
         let Death { crashed, running, overdue, .. } = death;
         self.events.push_back(Event::WorkerLost { worker, crashed, running, overdue });
@@ -547,7 +537,9 @@ impl Core {
                     self.tell_client(client, ToClient::Output { body });
                 }
             }
-            FromWorker::Answer { call, answer } => self.answered(worker, call, answer),
+            FromWorker::Answer { call, answer } => {
+                self.answered(worker, call, answer.map_err(NoValue::Raised));
+            }
             // The shell deals with who joins; the scheduler was told all else.
             FromWorker::Joined { .. }
             | FromWorker::Ended { .. }
@@ -631,6 +623,12 @@ impl Core {
         let is_empty = left.is_empty();
         self.calls.insert(number, Asked { client, call, left: left.clone() });
         for worker in left {
+            let entry = &self.workers[&worker];
+            if entry.stillness.is_given_up() {
+                let stopped = NoValue::Stopped { pid: entry.info.pid };
+                self.answered(worker, number, Err(stopped));
+                continue;
+            }
             let (program, objects) = (program.clone(), objects.clone());
             self.tell_worker(worker, ToWorker::Call { call: number, program, objects });
         }
@@ -639,9 +637,20 @@ impl Core {
         }
     }
 
-    fn answered(&mut self, worker: WorkerId, number: u64, answer: Result<Value, Bytes>) {
+    /// Nobody waits for what a worker would answer any more.
+    pub(super) fn end_calls_at(&mut self, worker: WorkerId, why: &NoValue) {
+        let is_asked = |asked: &Asked| asked.left.contains(&worker);
+        let asked: Vec<u64> =
+            self.calls.iter().filter(|(_, one)| is_asked(one)).map(|(&call, _)| call).collect();
+        for call in asked {
+            self.answered(worker, call, Err(why.clone()));
+        }
+    }
+
+    fn answered(&mut self, worker: WorkerId, number: u64, answer: Result<Value, NoValue>) {
         let Some(asked) = self.calls.get_mut(&number) else { return };
-        asked.left.retain(|&other| other != worker);
+        let Some(place) = asked.left.iter().position(|&other| other == worker) else { return };
+        asked.left.remove(place);
         let (client, call, is_over) = (asked.client, asked.call, asked.left.is_empty());
         self.tell_client(client, ToClient::Answer { call, worker: Some(worker), answer });
         if is_over {

@@ -1,13 +1,13 @@
 //! Workers whose processes stand still, because a signal or a debugger has stopped them.
 //!
 //! One is shown as such at once. When it has stood still for too long, the scheduler takes it for lost:
-//! what it ran, and what only it has, is made elsewhere. When it goes on, it first ends what it was
+//! what it ran, and what only it has, is made elsewhere, and calls outside of tasks get no answer of it. When it goes on, it first ends what it was
 //! given before, which counts for nothing any more; then it joins again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use oxidask_protocol::{Attempt, Ending, FromWorker, TaskId, WorkerId};
+use oxidask_protocol::{Attempt, Ending, FromWorker, NoValue, TaskId, WorkerId};
 use oxidask_scheduler::Event;
 
 use super::core::Core;
@@ -71,6 +71,10 @@ impl Core {
         let left = self.node.worker_given_up(worker, &attempts, &mut self.outputs);
         if let Some(entry) = self.workers.get_mut(&worker) {
             entry.stillness.given_up = Some(left.into_iter().collect());
+        }
+        if let Some(entry) = self.workers.get(&worker) {
+            let stopped = NoValue::Stopped { pid: entry.info.pid };
+            self.end_calls_at(worker, &stopped);
         }
         let (running, overdue) = (Vec::new(), Vec::new());
         self.tell(Event::WorkerLost { worker, crashed: false, running, overdue });

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use oxidask_protocol::{
-    Attempt, Ending, FromClient, FromWorker, Graph, Problem, Stored, TaskId, ToClient, ToWorker,
-    Value, WorkerId,
+    Attempt, Ending, FromClient, FromWorker, Graph, NoValue, Objects, Problem, Stored, TaskId,
+    ToClient, ToWorker, Value, WorkerId,
 };
 
 use super::{ClientLine, Cluster, Death, Settings, WorkerInfo, WorkerLine};
@@ -471,4 +471,42 @@ fn a_stopped_worker_that_dies_is_gone() {
     let (_, other_notes) = scene.worker();
     assert_eq!(runs(&other_notes.take())[0].0, task);
     assert!(problems(&scene.heard.take()).is_empty());
+}
+
+/// Numbers of workers that answered a call, and how.
+fn answers(messages: &[ToClient]) -> Vec<(Option<WorkerId>, Result<Value, NoValue>)> {
+    let answers = messages.iter().filter_map(|message| match message {
+        ToClient::Answer { worker, answer, .. } => Some((*worker, answer.clone())),
+        _ => None,
+    });
+    answers.collect()
+}
+
+#[test]
+fn a_stopped_worker_answers_no_call_and_its_late_answer_changes_nothing() {
+    let (scene, stopped, notes) = stopped_now(Some(Duration::ZERO));
+    let (other, _) = scene.worker();
+    let call = |call, workers: &[WorkerId]| FromClient::Call {
+        call,
+        workers: workers.to_vec(),
+        program: Bytes::new(),
+        objects: Objects::default(),
+    };
+    let answered = |worker, call| {
+        let message = FromWorker::Answer { call, answer: Ok(Value::Inline(Bytes::new())) };
+        scene.cluster.hear_worker(worker, [message]);
+    };
+    scene.cluster.hear_client(scene.client, call(0, &[stopped, other]));
+    scene.cluster.saw_stopped(&BTreeSet::from([stopped]));
+    let no_value = || (Some(stopped), Err(NoValue::Stopped { pid: 1 }));
+    let end = (None, Ok(Value::Live));
+    assert_eq!(answers(&scene.heard.take()), [no_value()]);
+    answered(stopped, 0);
+    assert!(answers(&scene.heard.take()).is_empty());
+    answered(other, 0);
+    assert_eq!(answers(&scene.heard.take())[1], end);
+    notes.take();
+    scene.cluster.hear_client(scene.client, call(1, &[stopped]));
+    assert_eq!(answers(&scene.heard.take()), [no_value(), end]);
+    assert!(notes.take().is_empty(), "it does not call the function when nobody waits");
 }
