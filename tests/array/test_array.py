@@ -681,3 +681,19 @@ def test_an_axis_of_length_one_may_have_empty_blocks():
     three = np.arange(24.0).reshape(2, 3, 4)
     one = da.from_array(three[:1], chunks=((1, 0), -1, 2))
     assert_same(one @ da.from_array(three, chunks=1).swapaxes(1, 2), three[:1] @ three.mT)
+
+
+def test_axes_beside_lengths_that_are_not_known_are_cut_alike():
+    x = da.from_array(VALUES, chunks=(2, 4))
+    y = x.rechunk((2, 5))
+    expected = VALUES[VALUES[:, 0] > 10]
+    p, q = x[x[:, 0] > 10], y[y[:, 0] > 10]
+    np.testing.assert_array_equal((p + q).compute(), 2 * expected)
+    np.testing.assert_array_equal((p * q.sum(axis=0)).compute(), expected * expected.sum(axis=0))
+    for chunks in [{1: -1}, {1: 5}, (None, (1, 11)), (p.chunks[0], 7)]:
+        again = p.rechunk(chunks)
+        assert sum(again.chunks[1]) == 12
+        np.testing.assert_array_equal(again.compute(), expected)
+    np.testing.assert_array_equal(p.rechunk({1: -1}).rechunk({1: 3}).compute(), expected)
+    with pytest.raises(ValueError, match="compute_chunk_sizes"):
+        p.rechunk(2)

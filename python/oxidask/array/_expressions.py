@@ -376,11 +376,11 @@ def rechunked_to(operand: Expression, chunks: Chunks) -> Expression:
         lengths_for(mine, theirs)
         for mine, theirs in zip(own, chunks[len(chunks) - len(own) :], strict=True)
     )
-    if own == wanted or any(map(is_unknown, own)):
+    if own == wanted:
         return operand
-    from oxidask.array._rechunk import Rechunk
+    from oxidask.array._rechunk import rechunk
 
-    return Rechunk(operand, wanted)
+    return rechunk(operand, wanted)
 
 
 class Transpose(Expression):

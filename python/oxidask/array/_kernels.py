@@ -13,13 +13,15 @@ import numpy as np
 Pieces = tuple[tuple[slice, slice], ...]
 
 
-def assemble(parts: list[Any], *axes: tuple[int, Pieces]) -> Any:
+def assemble(parts: list[Any], *axes: tuple[int | None, Pieces]) -> Any:
     """Put a block together from pieces of others, which stand row by row.
 
-    For each axis comes the length of the block and the pieces along it.
+    For each axis comes the length of the block (None: that of the others) and the pieces along it.
     """
     first = parts[0]
-    shape = tuple(length for length, _ in axes)
+    shape = tuple(
+        first.shape[axis] if length is None else length for axis, (length, _) in enumerate(axes)
+    )
     block = np.empty_like(first, shape=shape)
     for part, pieces in zip(parts, product(*(pieces for _, pieces in axes)), strict=True):
         block[tuple(to for _, to in pieces)] = part[tuple(of for of, _ in pieces)]

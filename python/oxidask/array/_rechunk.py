@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oxidask._core import Layer
 from oxidask.array import _kernels
-from oxidask.array._chunks import Chunks, block_at, starts_of
+from oxidask.array._chunks import Chunks, block_at, is_unknown, starts_of
 from oxidask.array._expressions import AxisMap, Expression, along, read
 from oxidask.tokenize import tokenize
 
@@ -22,12 +22,13 @@ class Rechunk(Expression):
         (operand,) = self.operands
         maps: list[AxisMap] = []
         slices: list[list[slice]] = []
-        pieces: list[list[tuple[int, _kernels.Pieces]]] = []
+        pieces: list[list[tuple[int | None, _kernels.Pieces]]] = []
         for axis, (old, new) in enumerate(zip(operand.chunks, self.chunks, strict=True)):
             if old == new:
                 maps.append(axis)
                 slices.append([slice(None)] * len(new))
-                pieces.append([(n, ((slice(0, n), slice(0, n)),)) for n in new])
+                # Lengths that are not known stay: whole blocks are copied.
+                pieces.append([(None, ((slice(None), slice(None)),))] * len(new))
                 continue
             blocks, of_axis = pieces_along(old, new)
             maps.append((axis, blocks))
@@ -77,7 +78,15 @@ def pieces_along(
 
 
 def rechunk(operand: Expression, chunks: Chunks) -> Expression:
-    """Return an expression in other chunks, or the same one if they are its own."""
+    """Return an expression in other chunks, or the same one if they are its own.
+
+    Lengths that are not known stay as they are.
+    """
+    if any(map(is_unknown, operand.chunks)):
+        chunks = tuple(
+            own if is_unknown(own) else wanted
+            for own, wanted in zip(operand.chunks, chunks, strict=True)
+        )
     if operand.chunks == chunks:
         return operand
     if isinstance(operand, Rechunk):

@@ -16,7 +16,7 @@ import numpy as np
 
 from oxidask._core import Layer
 from oxidask.array import _kernels, _kernels_overlap
-from oxidask.array._chunks import Chunks, block_at, is_unknown, starts_of
+from oxidask.array._chunks import block_at, is_unknown, starts_of
 from oxidask.array._expressions import (
     AxisMap,
     Expression,
@@ -342,7 +342,7 @@ def overlap(x: Any, depth: Any, boundary: Any, *, allow_rechunk: bool = True) ->
         _long_enough(lengths, max(depth), allow_rechunk, "overlap")
         for lengths, depth in zip(x.chunks, depths, strict=True)
     )
-    return _array(_with_halo(_cut(x._expr, chunks), depths, boundaries))
+    return _array(_with_halo(rechunk(x._expr, chunks), depths, boundaries))
 
 
 def _with_halo(one: Expression, depths: Depths, boundaries: tuple[Any, ...]) -> Expression:
@@ -352,22 +352,6 @@ def _with_halo(one: Expression, depths: Depths, boundaries: tuple[Any, ...]) -> 
     ):
         return one
     return Halo(one, depths, boundaries)
-
-
-def _cut(one: Expression, chunks: Chunks) -> Expression:
-    """Return an expression in other chunks; lengths that are not known stay."""
-    same = all(
-        mine == theirs or (is_unknown(mine) and is_unknown(theirs))
-        for mine, theirs in zip(one.chunks, chunks, strict=True)
-    )
-    if same:
-        return one
-    if any(map(is_unknown, chunks)):
-        raise ValueError(
-            "overlap: blocks are shorter than the depth, and others have lengths that are not "
-            "known; call compute_chunk_sizes() first"
-        )
-    return rechunk(one, chunks)
 
 
 def trim_internal(x: Array, axes: Any, boundary: Any = None) -> Array:
@@ -587,7 +571,7 @@ def _aligned(
         expressions = [rechunked_to(one, tuple(common)) for one in expressions]
     else:
         expressions = [
-            _cut(
+            rechunk(
                 one,
                 tuple(
                     _long_enough(lengths, max(depth), allows, "map_overlap")

@@ -82,11 +82,6 @@ def rechunk(
     if balance:
         spelled = tuple(_balanced(lengths) for lengths in spelled)
     check_block_size(spelled, x.dtype)
-    if unknown:
-        raise NotImplementedError(
-            "rechunk of an array of which some lengths are not known: call compute_chunk_sizes() "
-            "first"
-        )
     expression = rechunked(x._expr, spelled)
     return x if expression is x._expr else _array(expression)
 
