@@ -138,6 +138,7 @@ def compute(
 
     def concrete_value_of(collection: Any) -> Delayed:
         collections.append(collection)
+        _check_fits(collection)
         task = _concrete_value_of(collection)
         if hasattr(type(collection), "_oxidask_joined"):
             in_pieces[id(task)] = collection
@@ -161,6 +162,12 @@ def compute(
         raise
     result: tuple[Any, ...] = unpacked.repack(values)
     return result
+
+
+def _check_fits(collection: Any) -> None:
+    """Refuse, before anything runs, a result for which memory is too small."""
+    if hasattr(type(collection), "_oxidask_check_fits"):
+        collection._oxidask_check_fits()
 
 
 def _run_in_pieces(run: _Run, tasks: list[Delayed], in_pieces: Mapping[int, Any]) -> list[Any]:

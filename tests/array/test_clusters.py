@@ -100,7 +100,8 @@ def test_workers_read_each_others_blocks_in_place(client, mode):
     wait(x)
     # A product of rows and columns needs blocks of both workers.
     looked = da.map_blocks(is_view, x.blocks[::-1, ::-1], dtype=bool)
-    assert looked.all().compute() == (mode == "processes")
+    if mode == "processes":
+        assert looked.all().compute()
     np.testing.assert_allclose((x @ x).sum().compute(), ((LARGE * 2) @ (LARGE * 2)).sum())
 
 

@@ -6,7 +6,10 @@ NaN. Nothing here knows arrays or graphs.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
+import warnings
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
@@ -265,8 +268,9 @@ def lengths_for(own: tuple[Any, ...], result: tuple[Any, ...]) -> tuple[Any, ...
 
 
 def check_block_size(chunks: Chunks, dtype: Any) -> None:
-    """Refuse blocks that do not fit into this machine's memory."""
+    """Refuse blocks that do not fit into this machine's memory; warn of very many tiny ones."""
     itemsize = np.dtype(dtype).itemsize
+    _warn_of_tiny_blocks(chunks, dtype, itemsize)
     known = [max(lengths) for lengths in chunks if not is_unknown(lengths)]
     nbytes = math.prod(known) * itemsize
     if nbytes < 2**30:
@@ -279,4 +283,56 @@ def check_block_size(chunks: Chunks, dtype: Any) -> None:
             f"one block would take {format_bytes(nbytes)}, and this machine has "
             f"{format_bytes(limit)}: take smaller chunks than "
             f"{tuple(max(lengths) for lengths in chunks)}"
+        )
+
+
+#: More blocks than this are worth a warning if they are smaller than this, on average.
+_MANY, _TINY = 10**5, 2**20
+
+
+class PerformanceWarning(Warning):
+    """What is asked for works, and takes far longer than it need."""
+
+
+def _warn_of_tiny_blocks(chunks: Chunks, dtype: Any, itemsize: int) -> None:
+    count = math.prod(map(len, chunks))
+    if count <= _MANY or any(map(is_unknown, chunks)):
+        return
+    shape = shape_of(chunks)
+    nbytes = math.prod(shape) * itemsize
+    if nbytes / count >= _TINY or not itemsize:
+        return
+    better = tuple(lengths[0] for lengths in normalize_chunks("auto", shape, dtype=dtype))
+    warnings.warn(
+        f"{count:,} chunks of {format_bytes(nbytes // count)} each: the work with each of them "
+        f"will take longer than its computation; chunks={better} would be better",
+        PerformanceWarning,
+        stacklevel=_depth_of_user(),
+    )
+
+
+def _depth_of_user() -> int:
+    """Return how many calls up the user's code is, for a warning of the caller."""
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("oxidask."):
+        depth, frame = depth + 1, frame.f_back
+    return depth
+
+
+def check_result_fits(nbytes: int, shape: tuple[int, ...]) -> None:
+    """Refuse to compute what is larger than the memory that is free on this machine."""
+    if nbytes < 2**28:
+        return
+    from oxidask._core import memory_size
+
+    free = memory_size()
+    with contextlib.suppress(OSError), open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                free = min(free, int(line.split()[1]) * 1024)
+    if nbytes > free:
+        raise MemoryError(
+            f"the result, of shape {shape}, would take {format_bytes(nbytes)}, and "
+            f"{format_bytes(free)} of memory are free: reduce it first, compute parts of it, or "
+            "write it by to_zarr or store"
         )

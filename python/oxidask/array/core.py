@@ -15,7 +15,9 @@ from oxidask._protocol import DaskMethodsMixin
 from oxidask.array import _kernels
 from oxidask.array._chunks import (
     Chunks,
+    PerformanceWarning,
     check_block_size,
+    check_result_fits,
     is_unknown,
     normalize_chunks,
     shape_of,
@@ -50,6 +52,7 @@ from oxidask.tokenize import tokenize
 
 __all__ = [
     "Array",
+    "PerformanceWarning",
     "asanyarray",
     "asarray",
     "broadcast_to",
@@ -213,6 +216,34 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
             f"chunksize={self.chunksize}, chunktype={_type_name(self._meta)}>"
         )
 
+    def _repr_html_(self) -> str:
+        from oxidask.array import _picture
+
+        return _picture.html(self)
+
+    def to_svg(self, size: float = 500) -> str:
+        """Return a drawing of the blocks.
+
+        Parameters
+        ----------
+        size : float, default 500
+            The longest side in pixels. What notebooks show has the setting ``array.svg.size``.
+
+        Returns
+        -------
+        str
+            An SVG element.
+
+        Examples
+        --------
+        >>> import oxidask.array as da
+        >>> da.ones((4, 4), chunks=2).to_svg().startswith("<svg")
+        True
+        """
+        from oxidask.array import _picture
+
+        return _picture.svg(self.chunks, size)
+
     def __reduce__(self) -> Any:
         # Operands come first: a chain of operations may be longer than a stack is deep.
         return _unpickled, (in_order(self._expr),)
@@ -262,6 +293,12 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
         """Return the tasks of the blocks, row by row."""
         blocks: list[Delayed] = self._expr.layer().all_blocks()
         return blocks
+
+    def _oxidask_check_fits(self) -> None:
+        """Refuse to make an array of NumPy that does not fit into memory."""
+        # A single block is not copied, and may repeat what takes little memory.
+        if self.npartitions > 1 and not any(map(is_unknown, self.chunks)):
+            check_result_fits(self.nbytes, self.shape)
 
     def _oxidask_joined(self, blocks: list[Any]) -> Any:
         """Return the array of NumPy that the blocks make, row by row."""
@@ -703,6 +740,52 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
         from oxidask.array.routines import squeeze
 
         return squeeze(self, axis)
+
+    def to_backend(self, backend: str | None = None, **kwargs: Any) -> Array:
+        """Return the array with blocks of another library; there is NumPy's only.
+
+        Parameters
+        ----------
+        backend : str, optional
+            "numpy"; by default the setting ``array.backend``.
+
+        Returns
+        -------
+        Array
+            The array itself.
+
+        Raises
+        ------
+        NotImplementedError
+            For other libraries.
+        """
+        from oxidask import config
+
+        backend = config.get("array.backend", "numpy") if backend is None else backend
+        if backend != "numpy":
+            raise NotImplementedError(
+                f"to_backend({backend!r}): blocks are NumPy's; convert them with map_blocks, for "
+                f"example x.map_blocks({backend}.asarray)"
+            )
+        return self
+
+    def to_dask_dataframe(self, columns: Any = None, index: Any = None, meta: Any = None) -> Any:
+        """Raise NotImplementedError: data frames are not there yet.
+
+        Parameters
+        ----------
+        columns, index, meta
+            As Dask's.
+
+        Raises
+        ------
+        NotImplementedError
+            Always; it says what to do instead.
+        """
+        raise NotImplementedError(
+            "to_dask_dataframe: data frames are not there yet; make one of each block, "
+            "[delayed(pandas.DataFrame)(block) for block in x.to_delayed().ravel()]"
+        )
 
     def store(self, target: Any, **kwargs: Any) -> Any:
         """Write the array into something that can be assigned to: see `oxidask.array.store`."""

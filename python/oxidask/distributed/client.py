@@ -421,6 +421,8 @@ class Client:
     def _tasks_of(self, given: list[Any], optimize_graph: bool) -> list[Delayed | None]:
         from oxidask import base
 
+        for one in given:
+            base._check_fits(one)
         tasks = [
             base._concrete_value_of(one) if base.is_dask_collection(one) else None for one in given
         ]
