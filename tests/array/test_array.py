@@ -23,6 +23,14 @@ def x(request):
 
 
 @pytest.mark.parametrize("chunks", CHUNKS, ids=str)
+@pytest.mark.covers(
+    "array.from_array",
+    "array.Array.compute",
+    "array.Array.chunks",
+    "array.Array.shape",
+    "array.Array.dtype",
+    "array.compute",
+)
 def test_an_array_comes_back_as_it_went_in(chunks):
     lazy = da.from_array(VALUES, chunks=chunks)
     assert lazy.shape == VALUES.shape
@@ -38,13 +46,16 @@ def test_elements_of_any_type(dtype):
 
 
 @pytest.mark.parametrize(("make", "args"), [("ones", ()), ("zeros", ()), ("full", (7,))])
+@pytest.mark.covers("array.ones", "array.zeros", "array.full", "array.empty")
 def test_filled(make, args):
+    assert da.empty((3, 5), dtype="i2", chunks=2).compute().shape == (3, 5)
     for shape in [(), 4, (3, 5), (0, 2)]:
         assert_same(getattr(da, make)(shape, *args), getattr(np, make)(shape, *args))
         lazy = getattr(da, make)(shape, *args, dtype="i2", chunks=2)
         assert_same(lazy, getattr(np, make)(shape, *args, dtype="i2"))
 
 
+@pytest.mark.covers("array.ones_like", "array.zeros_like", "array.full_like", "array.empty_like")
 def test_like_another():
     x = da.from_array(VALUES, chunks=(2, 5))
     for make in ("ones", "zeros"):
@@ -58,12 +69,14 @@ def test_like_another():
 @pytest.mark.parametrize(
     "args", [(10,), (3, 10), (3, 10, 2), (10, 3, -2), (0, 1, 0.1), (5, 5), (1.5, 4)]
 )
+@pytest.mark.covers("array.arange")
 def test_arange(args):
     assert_same(da.arange(*args, chunks=3), np.arange(*args))
 
 
 @pytest.mark.parametrize("args", [(0, 1, 7), (5, -5, 11), (1, 2, 1), (0, 3, 0), (0, 10, 4)])
 @pytest.mark.parametrize("endpoint", [True, False])
+@pytest.mark.covers("array.linspace")
 def test_linspace(args, endpoint):
     lazy = da.linspace(*args, endpoint=endpoint, chunks=3)
     expected = np.linspace(*args, endpoint=endpoint)
@@ -73,6 +86,7 @@ def test_linspace(args, endpoint):
 
 
 @pytest.mark.parametrize("k", [-3, 0, 2])
+@pytest.mark.covers("array.eye")
 def test_eye(k):
     assert_same(da.eye(5, chunks=2, M=7, k=k), np.eye(5, 7, k))
 
@@ -92,6 +106,7 @@ def test_eye(k):
         (5, (0,), ((0,),)),
     ],
 )
+@pytest.mark.covers("array.normalize_chunks")
 def test_chunks_are_spelled_out(chunks, shape, expected):
     assert da.normalize_chunks(chunks, shape) == expected
 
@@ -125,6 +140,7 @@ def test_a_block_larger_than_memory_is_refused_with_its_bytes():
 
 
 @pytest.mark.parametrize("new", CHUNKS, ids=str)
+@pytest.mark.covers("array.rechunk", "array.Array.rechunk")
 def test_other_chunks_hold_the_same_elements(x, new):
     again = x.rechunk(new)
     assert again.chunks == da.normalize_chunks(new, x.shape)
@@ -185,6 +201,7 @@ def test_an_index_out_of_bounds_is_refused_at_once(index, words):
         da.from_array(VALUES, chunks=2)[index]
 
 
+@pytest.mark.covers("array.Array.compute_chunk_sizes")
 def test_masks(x):
     assert_same(x[x > 20], VALUES[VALUES > 20])
     assert_same(x[x[:, 0] > 20], VALUES[VALUES[:, 0] > 20])
@@ -204,9 +221,11 @@ def test_lengths_that_are_not_known_say_what_to_do():
             use()
 
 
+@pytest.mark.covers("array.Array.blocks", "array.Array.partitions")
 def test_blocks():
     x = da.from_array(VALUES, chunks=(2, 5))
     assert_same(x.blocks[1, 2], VALUES[2:4, 10:])
+    assert_same(x.partitions[0, -1], VALUES[:2, 10:])
     assert_same(x.blocks[::2], np.concatenate([VALUES[:2], VALUES[4:]]))
 
 
@@ -266,6 +285,7 @@ def test_functions(x, name):
     assert_same(function(x / 60), function(VALUES / 60))
 
 
+@pytest.mark.covers("array.Array.astype")
 def test_small_types_stay_small():
     values = np.arange(10, dtype="f4")
     x = da.from_array(values, chunks=3)
@@ -279,6 +299,7 @@ def test_shapes_that_do_not_fit_are_refused_at_once():
         da.from_array(VALUES, chunks=2) + da.ones(7)
 
 
+@pytest.mark.covers("array.Array.clip")
 def test_where_and_clip(x):
     assert_same(da.where(x > 9, x, -1.0), np.where(VALUES > 9, VALUES, -1.0))
     assert_same(x.clip(3, 20), VALUES.clip(3, 20))
@@ -300,6 +321,26 @@ REDUCTIONS = ["sum", "prod", "mean", "std", "var", "min", "max", "any", "all"]
 @pytest.mark.parametrize("name", REDUCTIONS)
 @pytest.mark.parametrize("axis", [None, 0, 1, -1, (0, 1), ()])
 @pytest.mark.parametrize("keepdims", [True, False])
+@pytest.mark.covers(
+    "array.sum",
+    "array.prod",
+    "array.mean",
+    "array.std",
+    "array.var",
+    "array.min",
+    "array.max",
+    "array.any",
+    "array.all",
+    "array.Array.sum",
+    "array.Array.prod",
+    "array.Array.mean",
+    "array.Array.std",
+    "array.Array.var",
+    "array.Array.min",
+    "array.Array.max",
+    "array.Array.any",
+    "array.Array.all",
+)
 def test_reductions(x, name, axis, keepdims):
     values = VALUES / 40 if name == "prod" else VALUES
     lazy = x / 40 if name == "prod" else x
@@ -336,6 +377,7 @@ def test_totals_of_durations():
 
 @pytest.mark.parametrize("name", ["argmin", "argmax"])
 @pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.covers("array.argmin", "array.argmax", "array.Array.argmin", "array.Array.argmax")
 def test_places_of_extremes(name, axis):
     values = np.array([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3], [5, 8, 9, 7, 9]])
     for chunks in [(3, 5), (1, 2), (2, 3)]:
@@ -352,6 +394,17 @@ NAN_REDUCTIONS = [
 
 @pytest.mark.parametrize("name", NAN_REDUCTIONS)
 @pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.covers(
+    "array.nansum",
+    "array.nanprod",
+    "array.nanmean",
+    "array.nanstd",
+    "array.nanvar",
+    "array.nanmin",
+    "array.nanmax",
+    "array.nanargmin",
+    "array.nanargmax",
+)
 def test_reductions_that_skip_nan(name, axis):
     values = np.arange(12.0).reshape(3, 4) / 5
     values[0, 1] = values[2, 2] = np.nan
@@ -381,6 +434,7 @@ def test_moments_of_large_numbers_keep_their_digits():
     np.testing.assert_allclose(da.from_array(values, chunks=7).var().compute(), values.var())
 
 
+@pytest.mark.covers("array.reduction")
 def test_reductions_of_a_users_own():
     x = da.from_array(VALUES, chunks=(2, 5))
     assert_same(da.reduction(x, np.sum, np.sum, axis=0, split_every=2), VALUES.sum(axis=0))
@@ -401,15 +455,29 @@ def test_reductions_of_a_users_own():
     assert_same(lazy, VALUES.min())
 
 
+@pytest.mark.covers("array.moment", "array.Array.moment")
 def test_moment_and_ptp(x):
     expected = ((VALUES - VALUES.mean(axis=0)) ** 3).mean(axis=0)
     assert_same(da.moment(x, 3, axis=0), expected)
+    assert_same(x.moment(2), ((VALUES - VALUES.mean()) ** 2).mean())
     assert_same(da.ptp(x, axis=1), np.ptp(VALUES, axis=1))
 
 
 # ---- Axes, joining, products ----
 
 
+@pytest.mark.covers(
+    "array.transpose",
+    "array.swapaxes",
+    "array.moveaxis",
+    "array.flip",
+    "array.expand_dims",
+    "array.squeeze",
+    "array.Array.transpose",
+    "array.Array.T",
+    "array.Array.swapaxes",
+    "array.Array.squeeze",
+)
 def test_axes_in_another_order(x):
     assert_same(x.T, VALUES.T)
     cube, lazy = VALUES.reshape(5, 3, 4), da.from_array(VALUES.reshape(5, 3, 4), chunks=2)
@@ -421,6 +489,7 @@ def test_axes_in_another_order(x):
     assert_same(da.squeeze(lazy[:, :1], axis=1), cube[:, 0])
 
 
+@pytest.mark.covers("array.concatenate", "array.stack")
 def test_joining(x):
     assert_same(da.concatenate([x, x + 1]), np.concatenate([VALUES, VALUES + 1]))
     other = da.from_array(VALUES[:, :4], chunks=(1, 3))
@@ -434,12 +503,14 @@ def test_joining(x):
         da.stack([x, x[1:]])
 
 
+@pytest.mark.covers("array.broadcast_to")
 def test_broadcasting(x):
     assert_same(da.broadcast_to(x, (3, 5, 12)), np.broadcast_to(VALUES, (3, 5, 12)))
     wide = da.broadcast_to(x[:, :1], (5, 12), chunks=(x.chunks[0], 5))
     assert_same(wide, np.broadcast_to(VALUES[:, :1], (5, 12)))
 
 
+@pytest.mark.covers("array.dot", "array.matmul", "array.tensordot", "array.Array.dot")
 def test_products(x):
     assert_same(x @ x.T, VALUES @ VALUES.T)
     assert_same(x.dot(np.arange(12.0)), VALUES.dot(np.arange(12.0)))
@@ -461,6 +532,7 @@ def test_products(x):
 # ---- Functions of a user's own ----
 
 
+@pytest.mark.covers("array.map_blocks", "array.Array.map_blocks")
 def test_map_blocks():
     x = da.from_array(VALUES, chunks=(2, 5))
     assert_same(x.map_blocks(lambda block: block * 2), VALUES * 2)
@@ -492,6 +564,7 @@ def test_map_blocks_is_told_where_a_block_lies():
     assert float(x.map_blocks(begin, dtype=float).max().compute()) == 16.0
 
 
+@pytest.mark.covers("array.blockwise")
 def test_blockwise():
     x = da.from_array(VALUES, chunks=(2, 5))
     row = da.from_array(VALUES[0], chunks=5)
@@ -512,6 +585,42 @@ def test_a_function_that_fails_with_empty_blocks_is_called_with_one_element():
     assert_same(x.map_blocks(lambda block: block + block[:, [0]]), VALUES + VALUES[:, [0]])
     with pytest.raises(ValueError, match=r"IndexError.*Give dtype= or meta="):
         x.map_blocks(lambda block: block + block[:, [1]])
+
+
+@pytest.mark.covers("array.Array.map_overlap")
+def test_map_overlap_as_a_method(x):
+    shifted = x.map_overlap(lambda b: np.roll(b, 1, axis=1), depth=(0, 1), boundary="periodic")
+    assert_same(shifted, np.roll(VALUES, 1, axis=1))
+
+
+@pytest.mark.covers("array.asarray", "array.asanyarray", "array.array")
+def test_anything_becomes_an_array(x):
+    for make in (da.asarray, da.asanyarray, da.array):
+        assert make(x) is x
+        assert_same(make([[1, 2], [3, 4]]), np.array([[1, 2], [3, 4]]))
+        assert_same(make([1, 2], dtype="f4"), np.array([1, 2], dtype="f4"))
+        assert_same(make([x[0], x[1]]), VALUES[:2])
+        with pytest.raises(NotImplementedError, match="convert"):
+            make([1], like=np.ones(1))
+    assert_same(da.array(3, ndmin=2), np.array(3, ndmin=2))
+
+
+@pytest.mark.covers("array.Array.A", "array.Array.chunksize", "array.Array.itemsize")
+@pytest.mark.covers("array.Array.nbytes", "array.Array.ndim", "array.Array.npartitions")
+@pytest.mark.covers("array.Array.numblocks", "array.Array.size")
+def test_what_an_array_says_of_itself():
+    x = da.from_array(VALUES, chunks=(2, 5))
+    assert x.A is x
+    assert (x.chunksize, x.numblocks, x.npartitions) == ((2, 5), (3, 3), 9)
+    assert (x.itemsize, x.nbytes, x.ndim, x.size) == (8, 480, 2, 60)
+
+
+@pytest.mark.covers("array.Array.conj", "array.Array.real", "array.Array.imag")
+def test_parts_of_complex_numbers(x):
+    z, values = x + 2j * x, VALUES + 2j * VALUES
+    assert_same(z.real, values.real)
+    assert_same(z.imag, values.imag)
+    assert_same(z.conj(), values.conj())
 
 
 # ---- Random numbers ----
@@ -586,6 +695,7 @@ def test_several_arrays_are_computed_together():
     assert len(calls) == 2
 
 
+@pytest.mark.covers("array.Array.persist")
 def test_persisted_arrays_hold_their_blocks():
     calls = []
 
@@ -609,6 +719,7 @@ def test_arrays_in_delayed_calls_arrive_as_numpys():
     assert oxidask.delayed(sum)([x.sum(), 1.0]).compute() == VALUES.sum() + 1
 
 
+@pytest.mark.covers("array.Array.to_delayed", "array.from_delayed")
 def test_blocks_as_lazy_values_and_back():
     x = da.from_array(VALUES, chunks=(2, 5)) + 1
     blocks = x.to_delayed()
@@ -621,6 +732,7 @@ def test_blocks_as_lazy_values_and_back():
     assert_same(da.concatenate(rows), VALUES[:4, :10] + 1)
 
 
+@pytest.mark.covers("array.Array.dask")
 def test_a_graph_is_a_mapping_of_the_keys_of_blocks():
     x = da.from_array(VALUES, chunks=(3, 12)) + 1
     assert x.__dask_keys__() == [[(x.name, 0, 0)], [(x.name, 1, 0)]]
@@ -634,6 +746,7 @@ def test_a_graph_is_a_mapping_of_the_keys_of_blocks():
     )
 
 
+@pytest.mark.covers("array.Array.name")
 def test_equal_arrays_have_equal_names_and_run_once():
     x = da.from_array(VALUES, chunks=(2, 5))
     assert (x + 1).name == (da.from_array(VALUES, chunks=(2, 5)) + 1).name

@@ -11,6 +11,11 @@ _INSTEAD = {
     "image": "stack from_delayed(delayed(imread)(path), shape, dtype) of the files",
 }
 
+_FUNCTIONS = {
+    "optimize": "graphs of arrays are optimised when they run; see oxidask.optimize",
+    "register_chunk_type": "blocks of any type are taken; give meta= for what map_blocks makes",
+}
+
 
 class Absent:
     """A module that is not there yet."""
@@ -21,7 +26,7 @@ class Absent:
     def __getattr__(self, name: str) -> Missing:
         if name.startswith("__"):
             raise AttributeError(f"oxidask.array.{self._module} has no {name}")
-        return Missing(self._module, name)
+        return Missing(f"{self._module}.{name}", _INSTEAD[self._module])
 
     def __repr__(self) -> str:
         return f"<oxidask.array.{self._module}: not there yet>"
@@ -30,25 +35,26 @@ class Absent:
 class Missing:
     """A function that is not there yet."""
 
-    def __init__(self, module: str, name: str) -> None:
-        self._module, self.__name__ = module, name
+    def __init__(self, name: str, instead: str) -> None:
+        self.__name__, self._instead = name, instead
 
     def __call__(self, *args: object, **kwargs: object) -> NoReturn:
         """Say what to do instead."""
         raise NotImplementedError(
-            f"oxidask.array.{self._module}.{self.__name__} is not there yet: "
-            f"{_INSTEAD[self._module]}"
+            f"oxidask.array.{self.__name__} is not there yet: {self._instead}"
         )
 
 
-def module(name: str) -> Absent:
-    """Return what stands for a module that is not there yet.
+def module(name: str) -> Absent | Missing:
+    """Return what stands for a module, or a function, that is not there yet.
 
     Raises
     ------
     AttributeError
         If Dask has no such module.
     """
+    if name in _FUNCTIONS:
+        return Missing(name, _FUNCTIONS[name])
     if name not in _INSTEAD:
         raise AttributeError(f"module 'oxidask.array' has no attribute {name!r}")
     return Absent(name)

@@ -787,11 +787,20 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
             "[delayed(pandas.DataFrame)(block) for block in x.to_delayed().ravel()]"
         )
 
-    def store(self, target: Any, **kwargs: Any) -> Any:
+    def store(
+        self,
+        targets: Any,
+        lock: Any = True,
+        regions: Any = None,
+        compute: bool = True,
+        return_stored: bool = False,
+        load_stored: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Write the array into something that can be assigned to: see `oxidask.array.store`."""
         from oxidask.array.storage import store
 
-        return store(self, target, **kwargs)
+        return store(self, targets, lock, regions, compute, return_stored, load_stored, **kwargs)
 
     def to_zarr(self, *args: Any, **kwargs: Any) -> Any:
         """Write the array as one of zarr: see `oxidask.array.to_zarr`."""

@@ -55,7 +55,7 @@ _OF_GENERATOR = [
 class _Draw(Expression):
     """Random numbers of one distribution."""
 
-    __slots__ = ("args", "first", "kind", "kwargs", "method", "seed")
+    __slots__ = ("added", "args", "first", "kind", "kwargs", "method", "seed")
 
     def __init__(
         self,
@@ -68,8 +68,11 @@ class _Draw(Expression):
         method: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        added: int = 0,
     ) -> None:
         super().__init__(name, chunks, meta)
+        #: How many of the last axes are those of one draw.
+        self.added = added
         self.kind, self.seed, self.first = kind, seed, first
         self.method, self.args, self.kwargs = method, args, kwargs
 
@@ -79,7 +82,8 @@ class _Draw(Expression):
         stream = _kernels.Stream(
             self.kind, self.seed.entropy, tuple(self.seed.spawn_key), self.first, self.grid
         )
-        return self._call(stream, place, self.method, lengths_along(self), self.args, self.kwargs)
+        size = lengths_along(self)[: self.ndim - self.added]
+        return self._call(stream, place, self.method, size, self.args, self.kwargs)
 
 
 class Generator:
@@ -130,19 +134,153 @@ class Generator:
             raise NotImplementedError(
                 f"{method}: parameters that are arrays; draw standard numbers and scale them"
             )
+        sample = np.asarray(getattr(probe, method)(*args, size=(1,), **kwargs))
+        return self._drawn_as(sample, method, args, size, chunks, kwargs)
+
+    def _drawn_as(
+        self,
+        sample: np.ndarray[Any, Any],
+        method: str,
+        args: tuple[Any, ...],
+        size: Any,
+        chunks: Any,
+        kwargs: dict[str, Any],
+    ) -> Array:
+        """Return draws like the sample, which has an axis of length one in front."""
         size = () if size is None else size
         shape = tuple(size) if isinstance(size, tuple | list) else (size,)
-        sample = np.asarray(getattr(probe, method)(*args, size=(1,), **kwargs))
         spelled = normalize_chunks(chunks, shape, dtype=sample.dtype)
         check_block_size(spelled, sample.dtype)
         first = self._drawn
         self._drawn += math.prod(len(lengths) for lengths in spelled)
-        meta = np.empty((0,) * len(shape), sample.dtype)
+        added = tuple((length,) for length in sample.shape[1:])
+        meta = np.empty((0,) * (len(shape) + len(added)), sample.dtype)
+        spelled = (*spelled, *added)
         parts = [self._kind.__name__, self._seed.entropy, self._seed.spawn_key, first]
         name = f"{method}-{tokenize(parts, spelled, method, args, kwargs)}"
         return _array(
-            _Draw(name, spelled, meta, self._kind, self._seed, first, method, args, kwargs)
+            _Draw(
+                *(name, spelled, meta, self._kind, self._seed, first, method, args, kwargs),
+                added=len(added),
+            )
         )
+
+    def choice(
+        self,
+        a: Any,
+        size: Any = None,
+        replace: bool = True,
+        p: Any = None,
+        axis: int = 0,
+        shuffle: bool = True,
+        chunks: Any = "auto",
+    ) -> Array:
+        """Draw from some values.
+
+        Parameters
+        ----------
+        a : int or array
+            The values; a number stands for the ints below it.
+        size : int or tuple of int, optional
+            The shape.
+        replace : bool, default True
+            Whether a value may be drawn again; False needs a single chunk.
+        p : array, optional
+            The probability of each value.
+        axis : int, default 0
+            Only 0: values are those of an array of one axis.
+        shuffle : bool, default True
+            As NumPy's, for draws without replacement.
+        chunks : int, tuple or str, default "auto"
+            See `normalize_chunks`.
+
+        Returns
+        -------
+        Array
+
+        Examples
+        --------
+        >>> import oxidask.array as da
+        >>> set(da.random.default_rng(0).choice([1, 5], 100).compute().tolist()) == {1, 5}
+        True
+        """
+        if isinstance(a, Array) or isinstance(p, Array):
+            raise NotImplementedError(
+                "choice: values that are a lazy array: compute them first, or draw places by "
+                "integers and pick with them"
+            )
+        values = a if isinstance(a, int | np.integer) else np.asarray(a)
+        if np.ndim(values) > 1 or axis != 0:
+            raise ValueError(f"choice: values of one axis are needed, not of {np.ndim(values)}")
+        options: dict[str, Any] = {
+            "replace": replace,
+            "p": p if p is None else np.asarray(p),
+            "shuffle": shuffle,
+        }
+        probe = np.random.Generator(np.random.PCG64(0))
+        sample = np.asarray(probe.choice(values, size=(1,), **options))
+        drawn = self._drawn_as(sample, "choice", (values,), size, chunks, options)
+        if not replace and drawn.npartitions > 1:
+            raise NotImplementedError(
+                f"choice(replace=False): blocks do not know what others drew, and there are "
+                f"{drawn.npartitions}: give chunks=-1"
+            )
+        return drawn
+
+    def multinomial(self, n: int, pvals: Any, size: Any = None, chunks: Any = "auto") -> Array:
+        """Draw how often each of several things happens.
+
+        Parameters
+        ----------
+        n : int
+            How often something happens.
+        pvals : sequence of float
+            The probability of each thing.
+        size : int or tuple of int, optional
+            The shape; an axis for the things comes behind it.
+        chunks : int, tuple or str, default "auto"
+            See `normalize_chunks`.
+
+        Returns
+        -------
+        Array
+
+        Examples
+        --------
+        >>> import oxidask.array as da
+        >>> da.random.default_rng(0).multinomial(9, [0.2, 0.8], 3).sum(axis=1).compute()
+        array([9, 9, 9])
+        """
+        probe = np.random.Generator(np.random.PCG64(0))
+        sample = np.asarray(probe.multinomial(n, pvals, size=(1,)))
+        return self._drawn_as(sample, "multinomial", (n, tuple(pvals)), size, chunks, {})
+
+    def permutation(self, x: Any) -> Array:
+        """Return a range or an array in a random order along its first axis.
+
+        Parameters
+        ----------
+        x : int or array
+            A number stands for the ints below it.
+
+        Returns
+        -------
+        Array
+
+        Examples
+        --------
+        >>> import oxidask.array as da
+        >>> sorted(da.random.default_rng(0).permutation(3).compute().tolist())
+        [0, 1, 2]
+        """
+        from oxidask.array.core import asarray
+        from oxidask.array.creation import arange
+
+        array = arange(x) if isinstance(x, int | np.integer) else asarray(x)
+        key = (*self._seed.spawn_key, self._drawn)
+        self._drawn += 1
+        sequence = np.random.SeedSequence(self._seed.entropy, spawn_key=key)
+        return array[np.random.Generator(self._kind(sequence)).permutation(len(array))]
 
     def random(
         self, size: Any = None, dtype: Any = np.float64, out: None = None, chunks: Any = "auto"
@@ -242,6 +380,25 @@ class RandomState:
     ) -> Array:
         """Draw integers from a range; the end is not drawn."""
         return self._rng.integers(low, high, size, dtype, chunks=chunks)
+
+    def choice(
+        self,
+        a: Any,
+        size: Any = None,
+        replace: bool = True,
+        p: Any = None,
+        chunks: Any = "auto",
+    ) -> Array:
+        """Draw from some values: see `Generator.choice`."""
+        return self._rng.choice(a, size, replace, p, chunks=chunks)
+
+    def multinomial(self, n: int, pvals: Any, size: Any = None, chunks: Any = "auto") -> Array:
+        """Draw how often each of several things happens: see `Generator.multinomial`."""
+        return self._rng.multinomial(n, pvals, size, chunks)
+
+    def permutation(self, x: Any) -> Array:
+        """Return a range or an array in a random order: see `Generator.permutation`."""
+        return self._rng.permutation(x)
 
     def random_integers(
         self, low: Any, high: Any = None, size: Any = None, chunks: Any = "auto"
@@ -357,7 +514,8 @@ def seed(seed: Any = None) -> None:
     _state.seed(seed)
 
 
-for _method in ["random", "random_sample", "randint", "random_integers", *_OF_GENERATOR]:
+_OTHERS = ["choice", "multinomial", "permutation", "randint", "random", "random_integers"]
+for _method in [*_OTHERS, "random_sample", *_OF_GENERATOR]:
     globals()[_method] = _module_level(_method)
     __all__.append(_method)
 __all__.append("seed")

@@ -164,7 +164,8 @@ def store(
     targets : array-like or Delayed, or list of them
         Where to: ``target[index] = block`` is done for each block. Datasets of h5py, variables of
         netCDF4, arrays of zarr and `numpy.memmap` can be written by worker processes, too, as far
-        as their libraries allow it.
+        as their libraries allow it. What a Delayed makes must not be an array of NumPy: tasks may
+        not write into each other's results.
     lock : bool or lock, default True
         Whether blocks of one target are written one at a time, among all threads and processes of
         this host. With False, arrays are cut so that no two blocks write one chunk of zarr.
