@@ -293,3 +293,23 @@ def test_compute_on_certain_workers(client):
         assert (client.persist(x + 10 * int(name), workers=name).compute() % 10 == int(name)).all()
         assert (client.compute(x + 20 * int(name), workers=[name]).result() % 10 == int(name)).all()
         assert ((x + 30 * int(name)).compute(workers=name) % 10 == int(name)).all()
+
+
+def test_blocks_that_need_others_are_made_on_workers(client):
+    values = np.random.default_rng(0).normal(size=(60, 12))
+    x = da.from_array(values, chunks=(9, 5))
+    np.testing.assert_allclose(x.cumsum(axis=0).compute(), values.cumsum(axis=0))
+    smooth = x.map_overlap(np.negative, 2, "reflect")
+    np.testing.assert_array_equal(smooth.compute(), -values)
+    windows = da.lib.stride_tricks.sliding_window_view(x, 12, axis=0)
+    np.testing.assert_allclose(
+        windows.max(axis=-1).compute(),
+        np.lib.stride_tricks.sliding_window_view(values, 12, axis=0).max(axis=-1),
+    )
+    np.testing.assert_allclose(da.einsum("ij,kj->ik", x, x).compute(), values @ values.T)
+    u, s, v = oxidask.compute(*da.linalg.svd(x.rechunk({1: -1})))
+    np.testing.assert_allclose((u * s) @ v, values)
+    u, s, v = da.linalg.svd_compressed(x, 12, seed=0, compute=True)
+    np.testing.assert_allclose(((u * s) @ v).compute(), values)
+    total = da.apply_gufunc(np.sum, "(i)->()", x, vectorize=True, allow_rechunk=True)
+    np.testing.assert_allclose(total.compute(), values.sum(axis=-1))
