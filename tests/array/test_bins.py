@@ -130,6 +130,10 @@ def test_histogram(x, density):
     assert_same(edges, expected[1])
     counts, edges = da.histogram(x, da.arange(0, 9, chunks=3), density=density)
     assert_same(counts, np.histogram(VALUES, np.arange(9), density=density)[0])
+    gaps = np.where(VALUES == 4, np.nan, VALUES).T
+    lazy = da.where(x == 4, np.nan, x).T
+    edges = [-3.0, 0.5, 4, 9]
+    assert_same(da.histogram(lazy, edges)[0], np.histogram(gaps, edges)[0])
     picked = x[x > 3]
     assert_same(
         da.histogram(picked, 5, (0, 20))[0], np.histogram(VALUES[VALUES > 3], 5, (0, 20))[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -409,8 +410,28 @@ def added_counts(parts: list[Any], length: int) -> Any:
 
 def counts_in_bins(bins: Any, limits: Any, block: Any, weights: Any = None) -> Any:
     """Return how many elements of a block lie in each bin."""
+    is_plain = type(block) is np.ndarray and block.dtype.kind in "iuf" and block.size
+    if weights is None and limits is None and is_plain and block.ndim:
+        return counts_of_sorted(block, bins)
     weights = None if weights is None else np.ravel(weights)
     return np.histogram(np.ravel(block), bins, limits, weights=weights)[0]
+
+
+#: How many elements are sorted at once: they stay in the cache of a processor.
+SORTED_AT_ONCE = 65536
+
+
+def counts_of_sorted(block: Any, edges: Any) -> Any:
+    """Return how many elements lie in each bin, as `numpy.histogram` but without a whole copy."""
+    if block.flags.c_contiguous:
+        block = block.reshape(-1)
+    rows = max(1, SORTED_AT_ONCE // max(1, math.prod(block.shape[1:])))
+    before = np.zeros(len(edges), dtype=np.intp)
+    for begin in range(0, len(block), rows):
+        part = np.sort(block[begin : begin + rows], axis=None)
+        before[:-1] += part.searchsorted(edges[:-1], "left")
+        before[-1:] += part.searchsorted(edges[-1:], "right")
+    return np.diff(before)
 
 
 def counts_in_space(ndim: int, *args: Any) -> Any:

@@ -376,8 +376,9 @@ def histogram(
     if weights is not None:
         reads.append(Reading(weights, own_axes(a._expr)))
     dtype: np.dtype[Any] = np.dtype(np.intp) if weights is None else weights.meta.dtype
-    # Bins of one width are found faster than by their boundaries.
-    is_even = isinstance(bins, Integral) and isinstance(edges, np.ndarray)
+    # With weights, bins of one width are found faster than by their boundaries.
+    is_even = weights is not None and range is not None and isinstance(edges, np.ndarray)
+    is_even = is_even and isinstance(bins, Integral)
     args = (int(bins), tuple(range)) if is_even else (edges, None)
     call = _kernels_shapes.counts_in_bins
     counts = _counted("histogram", [edges], reads, a._expr.grid, call, args, dtype)
