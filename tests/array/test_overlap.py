@@ -105,6 +105,7 @@ def test_halo_function_and_trim_are_one_task_a_block():
     assert len(lazy.dask) == 2 * 9
 
 
+@pytest.mark.filterwarnings("ignore::oxidask.array.PerformanceWarning")
 def test_a_graph_takes_no_time_for_blocks():
     x = da.ones((10**6, 10**6), chunks=100)
     assert x.map_overlap(smooth, 1, "periodic").npartitions == 10**8

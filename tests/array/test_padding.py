@@ -94,6 +94,7 @@ def test_padding_that_cannot_be(args, options, error, words):
         da.pad(x[x > 2], 1)
 
 
+@pytest.mark.filterwarnings("ignore::oxidask.array.PerformanceWarning")
 def test_padding_costs_the_same_for_any_number_of_blocks():
     x = da.ones((3_000_000, 3_000_000), chunks=1000)
     assert da.pad(x, 2, "reflect").numblocks == (3002, 3002)
