@@ -7,6 +7,9 @@ import pytest
 
 from oxidask import config
 
+# They are no tests, and pytest confuses those of several folders when it looks for examples in them.
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+
 # A shell starts background jobs with Ctrl-C ignored, and child processes inherit that; the tests of
 # Ctrl-C, here and in child processes, need it to work.
 signal.signal(signal.SIGINT, signal.default_int_handler)
