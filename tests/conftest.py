@@ -7,7 +7,8 @@ import pytest
 
 from oxidask import config
 
-# They are no tests, and pytest confuses those of several folders when it looks for examples in them.
+# They are no tests, and pytest confuses those of several folders when it looks into them for
+# examples.
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 
 # A shell starts background jobs with Ctrl-C ignored, and child processes inherit that; the tests of
