@@ -46,5 +46,11 @@ fi
   "$folder/venv/bin/maturin" develop --quiet --release --skip-install >/dev/null)
 cp "$source"/python/oxidask/_core*t-*.so python/oxidask
 
-[ $# -gt 0 ] || set -- --doctest-modules python tests
+if [ $# -eq 0 ]; then
+  set -- --doctest-modules python tests
+  if ! "$python" -c 'import h5py, zarr' 2>/dev/null; then
+    echo "h5py or zarr has no wheel for this interpreter: the examples of array/storage.py are left out"
+    set -- --ignore python/oxidask/array/storage.py "$@"
+  fi
+fi
 "$python" -m pytest -m 'not slow' "$@"
