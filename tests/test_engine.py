@@ -514,10 +514,11 @@ STUBBORN = """
     import os, signal, sys, threading, time
     from oxidask import compute, delayed
 
-    started = threading.Event()
+    # No Event: an exception that another thread raises in its `set` can leave its lock taken.
+    started = []
 
     def swallows():
-        started.set()
+        started.append(1)
         while True:
             try:
                 while True:
@@ -526,11 +527,12 @@ STUBBORN = """
                 pass
 
     def sleeps():
-        started.set()
+        started.append(1)
         time.sleep(1000)
 
     def interrupt():
-        started.wait()
+        while not started:
+            time.sleep(0.001)
         os.kill(os.getpid(), signal.SIGINT)
 
     function = {"swallows": swallows, "sleeps": sleeps}[sys.argv[1]]
