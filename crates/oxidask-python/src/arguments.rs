@@ -146,8 +146,9 @@ impl<'py> CallBuilder<'py> {
         let number = self.dependencies.len() as u32;
         self.dependencies.push(task.clone().unbind());
         if self.dependencies.len() > FEW {
+            // `skip` would go through all that is known, each time.
             let known = self.numbers.len();
-            let new = self.dependencies.iter().zip(0..).skip(known);
+            let new = self.dependencies[known..].iter().zip(known as u32..);
             self.numbers.extend(new.map(|(task, number)| (task.as_ptr() as usize, number)));
         }
         number
