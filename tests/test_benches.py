@@ -58,7 +58,7 @@ def test_scripts_that_end_while_tasks_run_keep_their_status(tmp_path):
     "name",
     [
         *("delayed_overhead", "two_threads", "futures_overhead", "shared_memory"),
-        "structure_factor_processes",
+        *("structure_factor_processes", "array_peers"),
     ],
 )
 def test_the_other_benchmarks_run(tmp_path, name):
