@@ -410,28 +410,75 @@ def added_counts(parts: list[Any], length: int) -> Any:
 
 def counts_in_bins(bins: Any, limits: Any, block: Any, weights: Any = None) -> Any:
     """Return how many elements of a block lie in each bin."""
-    is_plain = type(block) is np.ndarray and block.dtype.kind in "iuf" and block.size
-    if weights is None and limits is None and is_plain and block.ndim:
-        return counts_of_sorted(block, bins)
+    if weights is None and limits is None and is_plain(block):
+        return sum_over_parts(block, bins, counts_of_sorted)
     weights = None if weights is None else np.ravel(weights)
     return np.histogram(np.ravel(block), bins, limits, weights=weights)[0]
 
 
-#: How many elements are sorted at once: they stay in the cache of a processor.
-SORTED_AT_ONCE = 65536
+def counts_in_even_bins(edges: Any, block: Any) -> Any:
+    """Return how many elements of a block lie in each bin; all bins are of one width."""
+    if is_plain(block):
+        return sum_over_parts(block, edges, counts_of_even)
+    return np.histogram(np.ravel(block), edges)[0]
 
 
-def counts_of_sorted(block: Any, edges: Any) -> Any:
-    """Return how many elements lie in each bin, as `numpy.histogram` but without a whole copy."""
+def is_plain(block: Any) -> bool:
+    """Return whether a block holds numbers that processors have."""
+    is_array = type(block) is np.ndarray and block.size > 0 and block.ndim > 0
+    return is_array and block.dtype.kind in "iuf" and block.dtype.itemsize <= 8
+
+
+#: How many elements are counted at once: they stay in the cache of a processor.
+COUNTED_AT_ONCE = 65536
+
+
+def sum_over_parts(block: Any, edges: Any, count: Callable[[Any, Any], Any]) -> Any:
+    """Add up what is counted in parts of a block, without a copy of the whole."""
     if block.flags.c_contiguous:
         block = block.reshape(-1)
-    rows = max(1, SORTED_AT_ONCE // max(1, math.prod(block.shape[1:])))
-    before = np.zeros(len(edges), dtype=np.intp)
+    rows = max(1, COUNTED_AT_ONCE // max(1, math.prod(block.shape[1:])))
+    counts = np.zeros(len(edges) - 1, dtype=np.intp)
     for begin in range(0, len(block), rows):
-        part = np.sort(block[begin : begin + rows], axis=None)
-        before[:-1] += part.searchsorted(edges[:-1], "left")
-        before[-1:] += part.searchsorted(edges[-1:], "right")
+        counts += count(block[begin : begin + rows].reshape(-1), edges)
+    return counts
+
+
+def counts_of_sorted(part: Any, edges: Any) -> Any:
+    """Return how many elements lie in each bin, as `numpy.histogram`."""
+    part = np.sort(part)
+    before = part.searchsorted(edges, "left")
+    before[-1] = part.searchsorted(edges[-1], "right")
     return np.diff(before)
+
+
+def counts_of_even(part: Any, edges: Any) -> Any:
+    """Return how many elements lie in each bin of one width, as `numpy.histogram`.
+
+    The bin follows from the distance to the first boundary. Elements so close to a boundary that
+    rounding might decide are compared with it.
+    """
+    low, high, bins = edges[0], edges[-1], len(edges) - 1
+    width = high - low
+    doubt = 16 * np.finfo(float).eps * bins * (1 + max(abs(low), abs(high)) / width)
+    if not doubt < 0.01:
+        return counts_of_sorted(part, edges)
+    if not (part.min() >= low and part.max() <= high):
+        part = part[(part >= low) & (part <= high)]
+    place = np.subtract(part, low, dtype=float)
+    place *= bins / width
+    # The last boundary belongs to the last bin; it gets one of its own for now.
+    bin_of = place.astype(np.intp)
+    place -= bin_of
+    place -= 0.5
+    unsure = np.flatnonzero(np.abs(place, out=place) > 0.5 - doubt)
+    if len(unsure) > len(part) // 16:
+        return counts_of_sorted(part, edges)
+    if len(unsure):
+        bin_of[unsure] = np.searchsorted(edges, part[unsure], "right") - 1
+    counts = np.bincount(bin_of, minlength=bins + 1)
+    counts[-2] += counts[-1]
+    return counts[:-1]
 
 
 def counts_in_space(ndim: int, *args: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -376,11 +376,14 @@ def histogram(
     if weights is not None:
         reads.append(Reading(weights, own_axes(a._expr)))
     dtype: np.dtype[Any] = np.dtype(np.intp) if weights is None else weights.meta.dtype
-    # With weights, bins of one width are found faster than by their boundaries.
-    is_even = weights is not None and range is not None and isinstance(edges, np.ndarray)
-    is_even = is_even and isinstance(bins, Integral)
-    args = (int(bins), tuple(range)) if is_even else (edges, None)
-    call = _kernels_shapes.counts_in_bins
+    # Bins of one width are found faster than by their boundaries.
+    is_even = range is not None and isinstance(edges, np.ndarray) and isinstance(bins, Integral)
+    args: tuple[Any, ...] = (edges, None)
+    call: Callable[..., Any] = _kernels_shapes.counts_in_bins
+    if is_even and weights is None:
+        args, call = (edges,), _kernels_shapes.counts_in_even_bins
+    elif is_even:
+        args = (int(bins), tuple(range))
     counts = _counted("histogram", [edges], reads, a._expr.grid, call, args, dtype)
     if density:
         widths = np.diff(edges) if isinstance(edges, np.ndarray) else edges[1:] - edges[:-1]
