@@ -9,6 +9,12 @@ from typing import Any
 
 import numpy as np
 
+#: From how many elements on memory is worth a look at where results go.
+LARGE = 4096
+
+#: How many elements are worked on at once by what goes over them several times.
+AT_ONCE = 32768
+
 #: Where a part of a block goes: (slice of the part, slice of the block made), for each part.
 Pieces = tuple[tuple[slice, slice], ...]
 
@@ -169,10 +175,25 @@ def eye(row: int, column: int, shape: tuple[int, int], k: int, dtype: np.dtype[A
 
 def fold(parts: list[Any], function: Callable[[Any, Any], Any]) -> Any:
     """Combine blocks of one shape, two at a time."""
-    total = parts[0]
-    for part in parts[1:]:
-        total = function(total, part)
+    if len(parts) < 2:
+        return parts[0]
+    total = function(parts[0], parts[1])
+    for part in parts[2:]:
+        total = add_in_place(total, part, function)
     return total
+
+
+#: Functions of two elements that may write where the one stands, if all are of one type.
+_CLOSED = {np.add, np.multiply, np.minimum, np.maximum, np.fmin, np.fmax}
+
+
+def add_in_place(total: Any, part: Any, function: Callable[..., Any]) -> Any:
+    """Combine a block that nobody else has with another one, without a third where that can be."""
+    is_plain = type(total) is np.ndarray and type(part) is np.ndarray and total.size >= LARGE
+    fits = is_plain and total.dtype == part.dtype and total.shape == part.shape
+    return (
+        function(total, part, out=total) if fits and function in _CLOSED else function(total, part)
+    )
 
 
 def fold_and_divide(parts: list[Any], count: Any, dtype: np.dtype[Any], axes: Any) -> Any:
@@ -237,6 +258,9 @@ def moments(block: Any, axes: tuple[int, ...], dtype: Any, skips_nan: bool) -> M
         valid = None
         count = np.full((1,) * block.ndim, count_along(block, axes))
     sums = np.sum(block, axis=axes, dtype=dtype, keepdims=True)
+    if valid is None and type(block) is np.ndarray and dtype.kind == "f" and block.size >= LARGE:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return count, sums, sum_of_squares(block, sums / count, axes)
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = block - sums / count
     if valid is not None:
@@ -249,6 +273,19 @@ def moments(block: Any, axes: tuple[int, ...], dtype: Any, skips_nan: bool) -> M
         squares = np.where(count == 0, 0, squares)
     square_dtype = np.zeros(0, dtype).real.dtype
     return count, sums, np.sum(squares, axis=axes, dtype=square_dtype, keepdims=True)
+
+
+def sum_of_squares(block: Any, mean: Any, axes: tuple[int, ...]) -> Any:
+    """Return the sums of squared distances from a mean, part by part in the processor's cache."""
+    rows = max(1, AT_ONCE // math.prod(block.shape[1:]))
+    sums = np.zeros(mean.shape, mean.dtype)
+    for begin in range(0, len(block), rows):
+        part = slice(begin, begin + rows)
+        own = slice(None) if 0 in axes else part
+        distance = np.subtract(block[part], mean[own], dtype=mean.dtype)
+        distance *= distance
+        sums[own] += np.add.reduce(distance, axis=axes, keepdims=True)
+    return sums
 
 
 def merge_moments(parts: list[Moments]) -> Moments:
@@ -421,27 +458,26 @@ def broadcast(block: Any, shape: tuple[int, ...]) -> Any:
     return np.broadcast_to(block, shape)
 
 
-def pick(block: Any, mask: Any) -> Any:
-    """Pick by a mask of all axes."""
-    return block[mask]
+def pick(block: Any, index: Any) -> Any:
+    """Return a part of a block."""
+    return block[index]
 
 
-def tensordot(parts: list[Any], others: list[Any], left: Any, right: Any) -> Any:
-    """Return the sum of products of pairs of blocks, over axes."""
+def sum_of_products(
+    function: Callable[..., Any], parts: list[Any], others: list[Any], *args: Any
+) -> Any:
+    """Return the sum of products of pairs of blocks."""
     sums = None
     for a, b in zip(parts, others, strict=True):
-        product = np.tensordot(a, b, (left, right))
+        product = function(a, b, *args)
         sums = product if sums is None else np.add(sums, product, out=sums)
     return sums
 
 
-def matmul(parts: list[Any], others: list[Any]) -> Any:
-    """Return the sum of matrix products of pairs of blocks."""
-    sums = None
-    for a, b in zip(parts, others, strict=True):
-        product = np.matmul(a, b)
-        sums = product if sums is None else np.add(sums, product, out=sums)
-    return sums
+def product_of_pair(function: Callable[..., Any], count: int, a: Any, b: Any, *args: Any) -> Any:
+    """Return a product of blocks, with more axes along which products are added up later."""
+    result = function(a, b, *args)
+    return result.reshape(result.shape + (1,) * count)
 
 
 class Stream:

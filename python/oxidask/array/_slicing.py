@@ -6,6 +6,7 @@ integers, all others by slices and single places.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral
@@ -13,10 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from oxidask._core import Layer
-from oxidask.array import _kernels
+from oxidask._core import Layer, read_blocks
+from oxidask.array import _kernels, _kernels_masks
 from oxidask.array._chunks import block_at, is_unknown, starts_of
-from oxidask.array._expressions import AxisMap, Expression, along, empty_like, read
+from oxidask.array._expressions import (
+    AxisMap,
+    Expression,
+    along,
+    empty_like,
+    every,
+    own_axes,
+    read,
+)
 from oxidask.tokenize import tokenize
 
 
@@ -115,31 +124,59 @@ class Masked(Expression):
 
 
 class MaskedAll(Expression):
-    """Elements of all axes where a mask of the same shape is true, as one axis.
-
-    They stand in the order of NumPy if the blocks are those of one row; else block by block.
-    """
+    """Elements of all axes where a mask of the same shape is true, as one axis, row by row."""
 
     __slots__ = ()
 
     def __init__(self, operand: Expression, mask: Expression) -> None:
-        count = int(np.prod(operand.grid, dtype=np.int64))
         name = f"getitem-{tokenize(operand.name, mask.name)}"
-        meta = empty_like(operand.meta, 1)
-        super().__init__(name, ((np.nan,) * count,), meta, [operand, mask])
+        chunks = ((np.nan,) * operand.grid[0],)
+        super().__init__(name, chunks, empty_like(operand.meta, 1), [operand, mask])
+
+    def in_any_order(self) -> Expression:
+        """Return the same elements block by block, for whom their order does not matter."""
+        operand, mask = self.operands
+        return MaskedBlocks(operand, mask) if self.has_parts else self
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether rows are cut."""
+        return any(count > 1 for count in self.operands[0].grid[1:])
 
     def _lower(self) -> Layer:
         operand, mask = self.operands
-        grid = operand.grid
-        axes = range(len(grid))
-        picked = self._call(
-            _kernels.pick,
-            read(operand, axes),
-            read(mask, axes),
-            grid=grid,
+        if not self.has_parts:
+            rows: list[AxisMap] = [0, *[None] * (operand.ndim - 1)]
+            return self._call(_kernels_masks.pick_by_mask, read(operand, rows), read(mask, rows))
+        parts = self._call(
+            _kernels_masks.pick_with_counts,
+            read(operand, own_axes(operand)),
+            read(mask, own_axes(mask)),
+            grid=operand.grid,
             name=f"pick-{self.name}",
         )
-        return Layer.given(self.name, self.label, self.grid, picked.all_blocks(), self.origin)
+        counts = (1, *operand.grid[1:])
+        of_row = read_blocks(parts, [0, *map(every, counts[1:])], True)
+        return self._call(_kernels_masks.in_rows, of_row, counts)
+
+
+class MaskedBlocks(Expression):
+    """Elements of all axes where a mask of the same shape is true, as one axis, block by block."""
+
+    __slots__ = ()
+
+    def __init__(self, operand: Expression, mask: Expression) -> None:
+        name = f"pick-blocks-{tokenize(operand.name, mask.name)}"
+        chunks = ((np.nan,) * math.prod(operand.grid),)
+        super().__init__(name, chunks, empty_like(operand.meta, 1), [operand, mask])
+
+    def _lower(self) -> Layer:
+        line = [
+            (0, places.tolist())
+            for places in np.unravel_index(np.arange(self.grid[0]), self.operands[0].grid)
+        ]
+        block, mask = (read(one, line) for one in self.operands)
+        return self._call(_kernels_masks.pick_by_mask, block, mask)
 
 
 def cut_by_slice(

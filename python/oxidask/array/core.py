@@ -1593,10 +1593,12 @@ def _getitem_by_mask(array: Array, entries: list[Any], lazy: list[int]) -> Array
         if len(entries) != 1 or mask.ndim != array.ndim:
             return _getitem_by_part(array, entries, place, mask, axis)
         mask = asarray(mask)
-        # Blocks of whole rows keep NumPy's order.
-        whole = (-1,) * (array.ndim - 1)
-        array = array.rechunk(dict(enumerate(whole, start=1)))
         mask = mask.rechunk(array.chunks) if not any(map(is_unknown, array.chunks)) else mask
+        if mask.numblocks != array.numblocks:
+            raise ValueError(
+                f"a mask of {mask.numblocks} blocks and an array of {array.numblocks} blocks, of "
+                "lengths that are not known; call compute_chunk_sizes() first"
+            )
         return _array(MaskedAll(array._expr, mask._expr))
     if not mask.ndim:
         raise NotImplementedError("an index that is one truth value: use da.where instead")

@@ -15,6 +15,7 @@ from oxidask._core import Layer, read_blocks
 from oxidask.array import _kernels
 from oxidask.array._chunks import is_unknown, starts_of
 from oxidask.array._expressions import AxisMap, Expression, along, empty_like, read, size_of
+from oxidask.array._slicing import MaskedAll
 from oxidask.array.core import Array, _array, asarray, handle_out
 from oxidask.tokenize import tokenize
 
@@ -201,6 +202,8 @@ def _reduce(
 ) -> Array:
     a = asarray(a)
     axes = _axes(axis, a.ndim)
+    if isinstance(a._expr, MaskedAll) and axes:
+        a = _array(a._expr.in_any_order())
     dropped = () if keepdims else axes
     chunk, combine, aggregate = calls(a, axes, dropped)
     meta = empty_like(a._meta, a.ndim - len(dropped), dtype)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from oxidask._core import Layer
-from oxidask.array import _kernels
-from oxidask.array._expressions import Expression, empty_like, every, meta_of, read
+from oxidask.array import _kernels, _kernels_shapes
+from oxidask.array._chunks import Chunks
+from oxidask.array._expressions import AxisMap, Expression, empty_like, every, meta_of
+from oxidask.array._mapped import Mapped, Reading
 from oxidask.array._rechunk import rechunk
 from oxidask.array.core import Array, _array, asarray, elemwise, transposed
-from oxidask.tokenize import tokenize
+from oxidask.array.reductions import Reduction, _split
 
 __all__ = [
     "dot",
@@ -271,29 +273,77 @@ def result_type(*args: Any) -> np.dtype[Any]:
     return np.result_type(*(one.dtype if isinstance(one, Array) else one for one in args))
 
 
-class _Contraction(Expression):
-    """Sums of products of blocks over axes, block pair by block pair."""
+def _contracted(
+    function: Callable[..., Any],
+    operands: Sequence[Expression],
+    maps: Sequence[Sequence[AxisMap]],
+    chunks: Chunks,
+    meta: Any,
+    args: tuple[Any, ...] = (),
+) -> Array:
+    """Return sums of products of blocks, over the axes of which the maps name all blocks."""
+    label = function.__name__
+    both = list(zip(operands, maps, strict=True))
+    is_single = all(
+        count == 1
+        for one, of_axes in both
+        for count, of_axis in zip(one.grid, of_axes, strict=True)
+        if isinstance(of_axis, tuple)
+    )
+    if is_single:
+        readings = [Reading(one, of_axes) for one, of_axes in both]
+        return _array(Mapped(label, args, function, [*readings, *args], chunks, meta))
+    if not any(_shrinks(one, of_axes, chunks) for one, of_axes in both):
+        readings = [Reading(one, of_axes, many=True) for one, of_axes in both]
+        values = [function, *readings, *args]
+        return _array(Mapped(label, args, _kernels.sum_of_products, values, chunks, meta))
+    ndim = len(chunks)
+    counts = [
+        count
+        for count, of_axis in zip(operands[0].grid, maps[0], strict=True)
+        if isinstance(of_axis, tuple)
+    ]
+    summed = tuple(range(ndim, ndim + len(counts)))
+    pairs = [
+        Reading(one, [next(axes) if isinstance(of_axis, tuple) else of_axis for of_axis in of_axes])
+        for one, of_axes in both
+        for axes in (iter(summed),)
+    ]
+    products = Mapped(
+        label,
+        args,
+        _kernels.product_of_pair,
+        [function, len(counts), *pairs, *args],
+        (*chunks, *((1,) * count for count in counts)),
+        empty_like(meta, ndim + len(counts)),
+    )
+    return _array(
+        Reduction(
+            label,
+            products,
+            summed,
+            False,
+            meta,
+            _split(None, summed, ndim + len(counts)),
+            (_kernels_shapes.itself, ()),
+            (_kernels.fold, (np.add,)),
+            (_kernels.fold_and_squeeze, (np.add, summed)),
+        )
+    )
 
-    __slots__ = ("args", "function", "maps")
 
-    def __init__(
-        self,
-        label: str,
-        function: Any,
-        operands: Sequence[Expression],
-        maps: Sequence[Any],
-        chunks: Any,
-        meta: Any,
-        args: tuple[Any, ...] = (),
-    ) -> None:
-        name = f"{label}-{tokenize([one.name for one in operands], maps, args)}"
-        super().__init__(name, chunks, meta, operands)
-        self.function, self.maps, self.args = function, maps, args
+def _shrinks(factor: Expression, maps: Sequence[AxisMap], chunks: Chunks) -> bool:
+    """Return whether blocks of a factor are read once each, and are no smaller than products.
 
-    def _lower(self) -> Layer:
-        pairs = zip(self.operands, self.maps, strict=True)
-        values = [read(one, axes, many=True) for one, axes in pairs]
-        return self._call(self.function, *values, *self.args)
+    Then it is better to make a product as soon as a block is there, and to keep the products, than
+    to keep all blocks that one block of the result needs.
+    """
+    if all(len(lengths) == 1 or axis in maps for axis, lengths in enumerate(chunks)):
+        sizes = [
+            math.prod(max(lengths, default=0) for lengths in one) for one in (factor.chunks, chunks)
+        ]
+        return bool(sizes[0] >= sizes[1])
+    return False
 
 
 def tensordot(lhs: Any, rhs: Any, axes: Any = 2) -> Array:
@@ -366,9 +416,7 @@ def tensordot(lhs: Any, rhs: Any, axes: Any = 2) -> Array:
     )
     meta = empty_like(np.asarray(meta), len(chunks))
     pair = (tuple(left), tuple(right))
-    return _array(
-        _Contraction("tensordot", _kernels.tensordot, [a, b], [maps_a, maps_b], chunks, meta, pair)
-    )
+    return _contracted(np.tensordot, [a, b], [maps_a, maps_b], chunks, meta, (pair,))
 
 
 def dot(a: Any, b: Any) -> Array:
@@ -508,9 +556,7 @@ def matmul(a: Any, b: Any) -> Array:
     result = _Stand(chunks)
     maps_a = [*aligned_axes(one, result)[:-2], len(chunks) - 2, every(count)]
     maps_b = [*aligned_axes(other, result)[:-2], every(count), len(chunks) - 1]
-    return _array(
-        _Contraction("matmul", _kernels.matmul, [one, other], [maps_a, maps_b], chunks, meta)
-    )
+    return _contracted(np.matmul, [one, other], [maps_a, maps_b], chunks, meta)
 
 
 class _Stand(Expression):
