@@ -28,18 +28,18 @@ pub struct Expanded {
 }
 
 /// No task.
-const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 /// Inputs among which one is found by looking at all, sooner than in a table.
 const FEW: usize = 24;
 
 impl Plan {
     /// Writes out what the wanted blocks need.
     pub fn expand(&self, wanted: &[BlockRef]) -> Expanded {
-        let needed = self.needed(wanted);
+        let reads = self.reads(wanted);
         let mut expanded = Expanded::default();
         let mut tasks: Vec<Box<[u32]>> = Vec::with_capacity(self.nodes.len());
         for (number, node) in self.nodes.iter().enumerate() {
-            let needed = &needed[number];
+            let needed = &reads[number];
             let find = |block: &BlockRef| tasks[block.node as usize][block.block as usize];
             let first = expanded.layer.len() as u32;
             let of_node: Box<[u32]> = match node {
@@ -51,7 +51,9 @@ impl Plan {
                 }
                 Node::Given { blocks, .. } => {
                     let is_needed = blocks.iter().zip(needed);
-                    is_needed.map(|(block, &is)| if is { find(block) } else { NONE }).collect()
+                    is_needed
+                        .map(|(block, &reads)| if reads > 0 { find(block) } else { NONE })
+                        .collect()
                 }
                 Node::Joined { axis, grid, parts } => self.joined(*axis, grid, parts, &tasks),
                 Node::Blocks(blocks) if blocks.is_alias() => {
@@ -59,7 +61,7 @@ impl Plan {
                     let places = Places::new(self, &blocks.inputs[0]);
                     let mut of_node = Vec::with_capacity(needed.len());
                     each_block(&blocks.grid, |block, coordinate| {
-                        let is_needed = needed[block];
+                        let is_needed = needed[block] > 0;
                         let place = || of_input[places.at(coordinate) as usize];
                         of_node.push(if is_needed { place() } else { NONE });
                     });
@@ -74,7 +76,7 @@ impl Plan {
             if last > first {
                 let is_whole = (last - first) as usize == needed.len();
                 let blocks = || {
-                    let blocks = needed.iter().enumerate().filter(|(_, is_needed)| **is_needed);
+                    let blocks = needed.iter().enumerate().filter(|(_, reads)| **reads > 0);
                     blocks.map(|(block, _)| block as u32).collect()
                 };
                 let blocks = (!is_whole).then(blocks);
@@ -86,59 +88,65 @@ impl Plan {
         expanded
     }
 
-    /// For each node and each of its blocks, whether what is wanted needs it; nothing for nodes
-    /// that are not needed at all.
-    fn needed(&self, wanted: &[BlockRef]) -> Vec<Vec<bool>> {
-        let mut needed: Vec<Vec<bool>> = vec![Vec::new(); self.nodes.len()];
-        let need = |needed: &mut Vec<Vec<bool>>, one: BlockRef| {
-            let of_node = &mut needed[one.node as usize];
+    /// For each node and each of its blocks, how often it is read by what is wanted, which counts as
+    /// one reader more; nothing for nodes that are not needed at all. Nodes that only stand between
+    /// others pass on what reads them.
+    pub(super) fn reads(&self, wanted: &[BlockRef]) -> Vec<Vec<u32>> {
+        let mut reads: Vec<Vec<u32>> = vec![Vec::new(); self.nodes.len()];
+        let add = |reads: &mut Vec<Vec<u32>>, one: BlockRef, times: u32| {
+            let of_node = &mut reads[one.node as usize];
             if of_node.is_empty() {
-                of_node.resize(self.block_count(one.node), false);
+                of_node.resize(self.block_count(one.node), 0);
             }
-            of_node[one.block as usize] = true;
+            of_node[one.block as usize] += times;
         };
         for &one in wanted {
-            need(&mut needed, one);
+            add(&mut reads, one, 1);
         }
         for number in (0..self.nodes.len()).rev() {
-            let of_node = std::mem::take(&mut needed[number]);
+            let of_node = std::mem::take(&mut reads[number]);
             if of_node.is_empty() {
                 continue;
             }
             match &self.nodes[number] {
                 Node::Task { inputs, .. } => {
                     for &one in inputs {
-                        need(&mut needed, one);
+                        add(&mut reads, one, 1);
                     }
                 }
                 Node::Given { blocks, .. } => {
-                    let pairs = blocks.iter().zip(&of_node);
-                    pairs.filter(|(_, is)| **is).for_each(|(&one, _)| need(&mut needed, one));
+                    for (&one, &times) in
+                        blocks.iter().zip(&of_node).filter(|(_, times)| **times > 0)
+                    {
+                        add(&mut reads, one, times);
+                    }
                 }
                 Node::Joined { axis, grid, parts } => {
                     self.each_part(*axis, grid, parts, |block, one| {
-                        if of_node[block] {
-                            need(&mut needed, one);
+                        if of_node[block] > 0 {
+                            add(&mut reads, one, of_node[block]);
                         }
                     });
                 }
                 Node::Blocks(blocks) => {
+                    let is_alias = blocks.is_alias();
                     for input in &blocks.inputs {
                         let count = self.block_count(input.node);
-                        let of_input = &mut needed[input.node as usize];
-                        of_input.resize(count, false);
+                        let of_input = &mut reads[input.node as usize];
+                        of_input.resize(count, 0);
                         let places = Places::new(self, input);
                         each_block(&blocks.grid, |block, coordinate| {
-                            if of_node[block] {
-                                places.each(coordinate, |place| of_input[place as usize] = true);
+                            let times = if is_alias { of_node[block] } else { 1 };
+                            if of_node[block] > 0 {
+                                places.each(coordinate, |place| of_input[place as usize] += times);
                             }
                         });
                     }
                 }
             }
-            needed[number] = of_node;
+            reads[number] = of_node;
         }
-        needed
+        reads
     }
 
     /// The tasks of grids behind each other.
@@ -177,7 +185,7 @@ impl Plan {
 }
 
 /// Writes one task whose inputs may be the same task.
-fn write_task(layer: &mut Explicit, row: &[u32], ops: &[Op], group: u32) -> u32 {
+pub(super) fn write_task(layer: &mut Explicit, row: &[u32], ops: &[Op], group: u32) -> u32 {
     let mut unique = Row::default();
     let places: Vec<u32> = row.iter().map(|&task| unique.place_of(task)).collect();
     let ops: Vec<Op> = ops
@@ -192,19 +200,19 @@ fn write_task(layer: &mut Explicit, row: &[u32], ops: &[Op], group: u32) -> u32 
 
 /// The inputs of a task, each once.
 #[derive(Default)]
-struct Row {
-    tasks: Vec<u32>,
+pub(super) struct Row {
+    pub(super) tasks: Vec<u32>,
     /// Their places, once there are more than `FEW`.
     places: BTreeMap<u32, u32>,
 }
 
 impl Row {
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.tasks.clear();
         self.places.clear();
     }
 
-    fn place_of(&mut self, task: u32) -> u32 {
+    pub(super) fn place_of(&mut self, task: u32) -> u32 {
         let next = self.tasks.len() as u32;
         if self.tasks.len() <= FEW {
             if let Some(place) = self.tasks.iter().position(|&other| other == task) {
@@ -239,12 +247,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the needed tasks, and says which task each block is.
-    fn write(&self, needed: &[bool], layer: &mut Explicit) -> Box<[u32]> {
-        let mut of_node = vec![NONE; needed.len()].into_boxed_slice();
+    fn write(&self, reads: &[u32], layer: &mut Explicit) -> Box<[u32]> {
+        let mut of_node = vec![NONE; reads.len()].into_boxed_slice();
         let mut row = Row::default();
         let mut ops = Vec::new();
         each_block(&self.blocks.grid, |block, coordinate| {
-            if !needed[block] {
+            if reads[block] == 0 {
                 return;
             }
             row.clear();
@@ -285,19 +293,19 @@ impl<'a> Writer<'a> {
 }
 
 /// Which blocks of an input belong to which coordinate of a layer, as sums of offsets.
-struct Places {
+pub(super) struct Places {
     /// For each axis of the input: its stride and what leads there.
     axes: Vec<(u32, Axis)>,
 }
 
 impl Places {
-    fn new(plan: &Plan, input: &Input) -> Self {
+    pub(super) fn new(plan: &Plan, input: &Input) -> Self {
         let strides = strides_of(plan.grid_of(input.node));
         Self { axes: strides.into_iter().zip(input.axes.iter().cloned()).collect() }
     }
 
     /// The block, where it is one.
-    fn at(&self, coordinate: &[u32]) -> u32 {
+    pub(super) fn at(&self, coordinate: &[u32]) -> u32 {
         self.axes
             .iter()
             .map(|(stride, axis)| {
@@ -308,7 +316,7 @@ impl Places {
     }
 
     /// Calls a function with each block, row by row.
-    fn each(&self, coordinate: &[u32], mut visit: impl FnMut(u32)) {
+    pub(super) fn each(&self, coordinate: &[u32], mut visit: impl FnMut(u32)) {
         self.each_from(0, 0, coordinate, &mut visit);
     }
 

@@ -8,11 +8,13 @@
 //! halos and the levels of a reduction all are of this form.
 //!
 //! A [`Plan`] holds the layers of a graph beside tasks that are written out one by one. It joins
-//! layers that may be one ([`Plan::fuse`]), and writes the tasks that are needed
-//! ([`Plan::expand`]).
+//! layers that may be one ([`Plan::fuse`]), and writes the tasks that are needed: all at once
+//! ([`Plan::expand`]), or, if they are many and hang together like a tree, slab by slab
+//! ([`Plan::slabs`]), so that the first can run while the last are not written yet.
 
 mod expand;
 mod fuse;
+mod slabs;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +23,7 @@ use std::sync::Arc;
 use crate::{Edges, Op, OpKind};
 
 pub use expand::{Expanded, Segment};
+pub use slabs::{SLAB, Slab, Slabs};
 
 /// A block of a node of a plan. A single task is a node of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

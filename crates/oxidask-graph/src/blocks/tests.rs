@@ -231,3 +231,132 @@ fn tasks_written_one_by_one_and_layers_read_each_other() {
     assert_eq!(expanded.layer.task(2).dependencies, [1]);
     assert_eq!(expanded.wanted, [2]);
 }
+
+/// What a task calls, and what those call that it reads.
+fn described(tasks: &[(Vec<OpKind>, Vec<u32>)], task: u32) -> String {
+    let (ops, row) = &tasks[task as usize];
+    let ops = ops.iter().map(|op| match op {
+        OpKind::Dependency(place) => described(tasks, row[*place as usize]),
+        op => format!("{op:?}"),
+    });
+    format!("({})", ops.collect::<Vec<_>>().join(" "))
+}
+
+fn read(view: TaskView<'_>) -> (Vec<OpKind>, Vec<u32>) {
+    (view.template.0.iter().map(|op| op.kind()).collect(), view.dependencies.to_vec())
+}
+
+/// A tree of sums over pieces of many kinds, with tasks enough for several slabs.
+fn large_tree() -> (Plan, Vec<BlockRef>) {
+    const SIDE: u32 = 200;
+    let mut plan = Plan::default();
+    let table = plan.add_table((1_000..1_000 + SIDE).collect::<Vec<_>>());
+    let steps = call(100, &[Step::Along { axis: 1, table }]);
+    let grid = vec![SIDE, SIDE];
+    let (inputs, is_cheap) = (Vec::new(), false);
+    let x = plan.add_blocks(Blocks { grid, inputs, steps, is_cheap, group: 0, terms: 0 });
+    let y = source(&mut plan, &[SIDE, 3], false);
+    let joined = plan.add_joined(1, vec![SIDE, SIDE + 3], vec![x, y]);
+    let turned = Input { node: joined, axes: vec![Axis::same(1), Axis::same(0)], is_list: false };
+    let alias = plan.add_blocks(Blocks {
+        grid: vec![SIDE + 3, SIDE],
+        inputs: vec![turned],
+        steps: vec![Step::Input(0)],
+        is_cheap: false,
+        group: 0,
+        terms: 0,
+    });
+    let parameter = plan.add_task(vec![], Box::new([Op::new(OpKind::Literal(7))]), 1);
+    let scalar = Input { node: parameter, axes: vec![], is_list: false };
+    let z = map(&mut plan, 101, &[SIDE + 3, SIDE], vec![same(alias, 2), scalar]);
+    let rows =
+        Edges::from_rows((0..SIDE / 4).map(|row| (4 * row..4 * row + 4).collect::<Vec<_>>()));
+    let input = Input { node: z, axes: vec![Axis::same(0), Axis::by(1, rows)], is_list: true };
+    let sums = map(&mut plan, 102, &[SIDE + 3, SIDE / 4], vec![input]);
+    let everything = (0..2).map(|axis| {
+        let count = if axis == 0 { SIDE + 3 } else { SIDE / 4 };
+        Axis::always(&(0..count).collect::<Vec<_>>())
+    });
+    let input = Input { node: sums, axes: everything.collect(), is_list: true };
+    let total = map(&mut plan, 103, &[], vec![input]);
+    let last = BlockRef { node: total, block: 0 };
+    // The sum, a block that it reads and that is wanted, too, and the sum once more.
+    (plan, vec![last, BlockRef { node: sums, block: 17 }, last])
+}
+
+#[test]
+fn slabs_hold_the_tasks_that_are_written_at_once_each_behind_what_it_needs() {
+    let (mut plan, wanted) = large_tree();
+    plan.fuse(&wanted);
+    let whole = plan.expand(&wanted);
+    let at_once: Vec<_> =
+        (0..whole.layer.len() as u32).map(|task| read(whole.layer.task(task))).collect();
+    let Ok(mut slabs) = plan.slabs(&wanted) else { panic!("it is a tree of many tasks") };
+    assert_eq!(slabs.task_count() as usize, at_once.len());
+    let mut tasks: Vec<(Vec<OpKind>, Vec<u32>)> = Vec::new();
+    let mut number = 0;
+    for slab in slabs.by_ref() {
+        assert_eq!(slab.first as usize, tasks.len());
+        let is_last = tasks.len() + slab.layer.len() == at_once.len();
+        assert!(is_last || slab.layer.len() == SLAB as usize);
+        assert_eq!(slab.blocks.len(), slab.layer.len());
+        for task in 0..slab.layer.len() as u32 {
+            let view = slab.layer.task(task);
+            assert!(view.template.is_well_formed());
+            assert!(view.dependencies.iter().all(|&input| input < slab.first + task));
+            tasks.push(read(view));
+        }
+        number += 1;
+    }
+    assert!(number > 2);
+    let describe =
+        |of: &[u32], tasks| of.iter().map(|&one| described(tasks, one)).collect::<Vec<_>>();
+    assert!(describe(&slabs.wanted(), &tasks) == describe(&whole.wanted, &at_once));
+}
+
+#[test]
+fn a_slab_says_what_later_ones_read_and_what_no_later_one_reads() {
+    let (mut plan, wanted) = large_tree();
+    plan.fuse(&wanted);
+    let Ok(slabs) = plan.slabs(&wanted) else { panic!("it is a tree of many tasks") };
+    let slabs: Vec<Slab> = slabs.collect();
+    let mut last_reader: Vec<Option<usize>> = Vec::new();
+    for (place, slab) in slabs.iter().enumerate() {
+        last_reader.resize(slab.first as usize + slab.layer.len(), None);
+        for task in 0..slab.layer.len() as u32 {
+            for &input in slab.layer.task(task).dependencies {
+                last_reader[input as usize] = Some(place);
+            }
+        }
+    }
+    let mut kept: Vec<u32> = Vec::new();
+    for (place, slab) in slabs.iter().enumerate() {
+        for task in slab.first..slab.first + slab.layer.len() as u32 {
+            let is_read_later = last_reader[task as usize] > Some(place);
+            let is_wanted = slab.wanted.contains(&task);
+            assert_eq!(slab.exports.contains(&task), is_read_later && !is_wanted);
+        }
+        for &task in &slab.settled {
+            assert_eq!(last_reader[task as usize], Some(place));
+            kept.retain(|&one| one != task);
+        }
+        kept.extend(&slab.exports);
+    }
+    assert_eq!(kept, []);
+    let count: usize = slabs.iter().map(|slab| slab.wanted.len()).sum();
+    assert_eq!(count, 2);
+}
+
+#[test]
+fn few_tasks_and_many_that_several_read_are_written_at_once() {
+    let mut plan = Plan::default();
+    let x = source(&mut plan, &[SLAB], false);
+    let wanted = all_of(&plan, x);
+    assert!(plan.slabs(&wanted).is_err());
+    let mut plan = Plan::default();
+    let x = source(&mut plan, &[4 * SLAB], false);
+    let y = map(&mut plan, 101, &[4 * SLAB], vec![same(x, 1)]);
+    let mut wanted = all_of(&plan, x);
+    wanted.extend(all_of(&plan, y));
+    assert!(plan.slabs(&wanted).is_err());
+}
