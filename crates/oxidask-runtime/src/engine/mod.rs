@@ -4,7 +4,8 @@
 //! scheduler, and leaves with the next task. A [`Run`] is one graph being computed; it has a
 //! scheduler of its own, with one worker whose threads are the run's share of the [`Pool`]. Threads
 //! reserve nothing: what the scheduler has given to the worker waits in one place for whichever
-//! thread is free first.
+//! thread is free first. A run may be given its tasks piece by piece ([`Run::grow`]), by whoever waits
+//! for it, before they are used up.
 
 mod pool;
 mod run;
@@ -12,7 +13,7 @@ mod run;
 mod tests;
 
 pub use pool::{Pool, Tick};
-pub use run::{Assigned, CLIENT, Next, Outcome, Run, RunState, Watching, thread_number};
+pub use run::{Addition, Assigned, CLIENT, Next, Outcome, Run, RunState, Watching, thread_number};
 
 /// What the engine runs: a table of tasks that knows how to run each and keeps their results.
 ///

@@ -1,7 +1,7 @@
 //! One graph being computed.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
@@ -19,6 +19,8 @@ use super::Tasks;
 const HERE: WorkerId = WorkerId(0);
 /// Waking a thread and handing it the interpreter costs about as much as tasks of this length.
 const WORTH_A_THREAD: Duration = Duration::from_micros(30);
+/// A run that grows has this many tasks that have not ended, if there are so many.
+const AHEAD: usize = 1 << 15;
 
 /// How a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,20 @@ pub enum RunState {
     Cancelled,
 }
 
+/// What is added to a run that grows.
+#[derive(Debug, Default)]
+pub struct Addition {
+    /// The tasks; they follow on those that the run has. Among the wanted ones are those that later
+    /// additions read.
+    pub submission: Submission,
+    /// Those of them that the run is for, by their number in the run.
+    pub wanted: Vec<u32>,
+    /// Tasks of earlier additions that no later addition reads, by their number in the run.
+    pub settled: Vec<u32>,
+    /// Whether nothing more will be added.
+    pub is_last: bool,
+}
+
 /// One graph being computed. See the module [`super`] for how threads share it.
 pub struct Run<T> {
     /// What is run.
@@ -111,6 +127,12 @@ struct Inner {
     wanted: Vec<TaskId>,
     missing: usize,
     state: RunState,
+    /// Whether more tasks will be added.
+    is_growing: bool,
+    /// Tasks that were added so far.
+    added: usize,
+    /// Tasks whose results are kept because later additions read them.
+    exports: BTreeSet<TaskId>,
     /// Tasks that threads were given and have not ended.
     executing: Vec<u32>,
     /// Those of them that threads of the pool run.
@@ -130,16 +152,24 @@ impl<T: Tasks> Run<T> {
     /// Where `watching` says so, records are counted for [`Run::watched_progress`], and spans are
     /// kept for [`Run::spans`].
     pub fn new(tasks: T, submission: Submission, threads: u32, watching: Watching) -> Self {
-        let mut wanted: Vec<TaskId> = submission.wanted.iter().copied().map(TaskId).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
+        let run = Self::growing(tasks, threads, watching);
+        let wanted = submission.wanted.clone();
+        run.grow(Addition { submission, wanted, settled: Vec::new(), is_last: true });
+        run
+    }
+
+    /// A run without tasks, to which [`Run::grow`] adds some.
+    pub fn growing(tasks: T, threads: u32, watching: Watching) -> Self {
         let mut inner = Inner {
             scheduler: SchedulerState::new(Settings::default()),
             outbox: Outbox::default(),
             runnable: BinaryHeap::new(),
-            missing: wanted.len(),
-            state: if wanted.is_empty() { RunState::Done } else { RunState::Running },
-            wanted,
+            wanted: Vec::new(),
+            missing: 0,
+            state: RunState::Running,
+            is_growing: true,
+            added: 0,
+            exports: BTreeSet::new(),
             executing: Vec::new(),
             executing_in_pool: 0,
             still_read: Vec::new(),
@@ -159,11 +189,53 @@ impl<T: Tasks> Run<T> {
             Duration::ZERO,
             None,
         );
-        inner.handle(Event::GraphSubmitted(Box::new(submission)), begun.elapsed(), None);
-        let waiting = AtomicUsize::new(inner.runnable.len());
-        let (changed, helpers) = (Condvar::new(), AtomicUsize::new(0));
-        let stuck = OnceLock::new();
+        let (waiting, helpers) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (changed, stuck) = (Condvar::new(), OnceLock::new());
         Self { tasks, inner: Mutex::new(inner), waiting, changed, helpers, stuck, begun }
+    }
+
+    /// Adds tasks, unless the run is over. Whoever calls it wakes threads of the pool if tasks wait.
+    ///
+    /// # Panics
+    /// If nothing more was to be added.
+    pub fn grow(&self, addition: Addition) {
+        let Addition { submission, mut wanted, settled, is_last } = addition;
+        let mut inner = self.lock();
+        assert!(inner.is_growing, "the last tasks of a run were added before");
+        if inner.state != RunState::Running {
+            return;
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        let first = inner.added as u32;
+        let kept = submission.wanted.iter().map(|&task| first + task);
+        let exports = kept.filter(|task| wanted.binary_search(task).is_err()).map(TaskId);
+        inner.exports.extend(exports);
+        inner.added += submission.rank.len();
+        inner.missing += wanted.len();
+        inner.wanted.extend(wanted.into_iter().map(TaskId));
+        inner.is_growing = !is_last;
+        let now = self.begun.elapsed();
+        inner.handle(Event::GraphSubmitted(Box::new(submission)), now, None);
+        if !settled.is_empty() {
+            let tasks: Vec<TaskId> = settled.into_iter().map(TaskId).collect();
+            for task in &tasks {
+                inner.exports.remove(task);
+            }
+            // Their readers are known now and have not run, so nothing is dropped.
+            inner.handle(Event::TasksReleased { tasks }, now, None);
+        }
+        if is_last && inner.missing == 0 && inner.state == RunState::Running {
+            inner.state = RunState::Done;
+        }
+        self.waiting.store(inner.runnable.len(), Ordering::SeqCst);
+        drop(inner);
+        self.changed.notify_all();
+    }
+
+    /// Whether more tasks should be added by now.
+    pub fn is_short(&self) -> bool {
+        self.lock().is_short()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -263,11 +335,12 @@ impl<T: Tasks> Run<T> {
             released.append(&mut inner.still_read);
         }
         let is_given_up = !was_running && inner.state != RunState::Done;
-        let is_over = inner.state != RunState::Running;
+        // Who adds tasks is called when they become few, not at the end of each task from then on.
+        let is_called = inner.state != RunState::Running || inner.is_short_since_now();
         let mut next = self.next(&mut inner, thread);
         next.is_replaced = is_given_up && thread != CLIENT && self.stuck.get().is_some();
         drop(inner);
-        if is_over || self.waiting() > 0 && self.helpers.load(Ordering::SeqCst) > 0 {
+        if is_called || self.waiting() > 0 && self.helpers.load(Ordering::SeqCst) > 0 {
             self.changed.notify_all();
         }
         next
@@ -380,7 +453,10 @@ impl<T: Tasks> Run<T> {
             let state = T::while_waiting(|| {
                 let guard = self.lock();
                 let is_idle = |inner: &mut Inner| {
-                    inner.state == RunState::Running && inner.runnable.is_empty() && !is_called()
+                    inner.state == RunState::Running
+                        && inner.runnable.is_empty()
+                        && !inner.is_short()
+                        && !is_called()
                 };
                 let (guard, _) = self
                     .changed
@@ -395,13 +471,13 @@ impl<T: Tasks> Run<T> {
         }
     }
 
-    /// Waits, at most so long, until the run is over, or the client is called.
+    /// Waits, at most so long, until the run is over, tasks should be added, or the client is called.
     pub fn wait(&self, timeout: Duration, is_called: impl Fn() -> bool) -> RunState {
         let guard = self.lock();
         let (guard, _) = self
             .changed
             .wait_timeout_while(guard, timeout, |inner| {
-                inner.state == RunState::Running && !is_called()
+                inner.state == RunState::Running && !inner.is_short() && !is_called()
             })
             .expect("the scheduler does not panic while the lock is held");
         guard.state
@@ -449,9 +525,9 @@ impl Inner {
                     self.runnable.push(Reverse((rank, task.0, attempt)));
                 }
                 Action::Drop { task, .. } => released.push(task.0),
-                Action::Report { outcome: End::Finished, .. } => {
-                    self.missing -= 1;
-                    if self.missing == 0 && self.state == RunState::Running {
+                Action::Report { task, outcome: End::Finished, .. } => {
+                    self.missing -= usize::from(!self.exports.contains(&task));
+                    if self.missing == 0 && !self.is_growing && self.state == RunState::Running {
                         self.state = RunState::Done;
                     }
                 }
@@ -478,6 +554,15 @@ impl Inner {
         self.outbox.records.clear();
     }
 
+    fn is_short(&self) -> bool {
+        self.is_growing && self.state == RunState::Running && self.added - self.completed < AHEAD
+    }
+
+    /// Whether tasks have become few with the end of the last one.
+    fn is_short_since_now(&self) -> bool {
+        self.is_short() && self.added - self.completed == AHEAD - 1
+    }
+
     /// Inputs of the tasks that threads have, in rising order.
     fn read_now(&self) -> Vec<u32> {
         let inputs = |&task: &u32| self.scheduler.dependencies_of(TaskId(task));
@@ -495,7 +580,7 @@ impl Inner {
 
     /// Releases all wanted tasks, so that nothing more starts.
     fn abandon(&mut self, now: Duration, released: &mut Vec<u32>) {
-        let tasks = self.wanted.clone();
+        let tasks = self.wanted.iter().chain(&self.exports).copied().collect();
         self.handle(Event::TasksReleased { tasks }, now, Some(released));
         // Each answer may let another task start only if somebody still needs one: nobody does.
         while let Some(Reverse((_, task, attempt))) = self.runnable.pop() {

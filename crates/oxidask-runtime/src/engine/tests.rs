@@ -5,9 +5,10 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use oxidask_graph::{Edges, order};
+use oxidask_protocol::TaskId;
 use oxidask_scheduler::Submission;
 
-use super::{Outcome, Pool, Run, RunState, Tasks, Watching};
+use super::{Addition, Outcome, Pool, Run, RunState, Tasks, Watching};
 
 /// Each task adds one to the sum of its inputs; `failing` fails; at `meeting`, two tasks meet.
 struct Sums {
@@ -214,4 +215,146 @@ fn a_thread_that_is_stuck_in_an_abandoned_run_is_replaced() {
             pool.stop();
         });
     });
+}
+
+/// The additions of a graph whose tasks stand in the order to run, so many tasks each.
+fn additions(rows: &[Vec<u32>], wanted: &[u32], size: usize) -> Vec<Addition> {
+    let mut last_reader = vec![0; rows.len()];
+    for (task, row) in rows.iter().enumerate() {
+        for &input in row {
+            last_reader[input as usize] = task;
+        }
+    }
+    let pieces = rows.chunks(size).enumerate().map(|(place, piece)| {
+        let (first, end) = (place * size, place * size + piece.len());
+        let mut externals: Vec<u32> = Vec::new();
+        let local = |&input: &u32| match (input as usize).checked_sub(first) {
+            Some(local) => local as u32,
+            None => {
+                externals.push(input);
+                (piece.len() + externals.len() - 1) as u32
+            }
+        };
+        let mut local = local;
+        let dependencies: Vec<Vec<u32>> =
+            piece.iter().map(|row| row.iter().map(&mut local).collect()).collect();
+        let of_piece = |task: &u32| (first..end).contains(&(*task as usize));
+        let finals: Vec<u32> = wanted.iter().copied().filter(of_piece).collect();
+        let is_kept = |task: &usize| last_reader[*task] >= end || finals.contains(&(*task as u32));
+        let kept = (first..end).filter(is_kept).map(|task| (task - first) as u32);
+        let is_settled = |task: &u32| (first..end).contains(&last_reader[*task as usize]);
+        let mut settled: Vec<u32> = externals.iter().copied().filter(is_settled).collect();
+        settled.retain(|task| !wanted.contains(task));
+        settled.sort_unstable();
+        settled.dedup();
+        Addition {
+            submission: Submission {
+                dependencies: Edges::from_rows(dependencies),
+                rank: (0..piece.len() as u32).collect(),
+                groups: vec![0; piece.len()],
+                wanted: kept.collect(),
+                externals: externals.into_iter().map(TaskId).collect(),
+                ..Submission::default()
+            },
+            wanted: finals,
+            settled,
+            is_last: end == rows.len(),
+        }
+    });
+    pieces.collect()
+}
+
+/// Adds the pieces one by one when they are asked for; says how the run ended and how many were added.
+fn grow(run: &Run<Sums>, additions: Vec<Addition>, wake: impl Fn()) -> (RunState, usize) {
+    let mut additions = additions.into_iter();
+    let mut count = 0;
+    loop {
+        while run.is_short() {
+            run.grow(additions.next().expect("a run is not short once it has all tasks"));
+            count += 1;
+            wake();
+        }
+        let state = run.wait(Duration::from_secs(1), || false);
+        if state != RunState::Running {
+            return (state, count);
+        }
+    }
+}
+
+#[test]
+fn a_run_is_given_its_tasks_piece_by_piece() {
+    let rows = depth_first_tree(1 << 15);
+    let (last, early) = (rows.len() as u32 - 1, 6);
+    let run = Arc::new(Run::growing(Sums::new(&rows), 2, Watching::Nothing));
+    with_pool(2, |pool| {
+        pool.add(Arc::clone(&run));
+        let pieces = additions(&rows, &[early, last], 1_000);
+        let all = pieces.len();
+        let outcome = grow(&run, pieces, || (0..2).for_each(|_| pool.wake_one()));
+        assert_eq!(outcome, (RunState::Done, all));
+        pool.remove(&run);
+    });
+    assert_eq!(run.tasks.results[last as usize].load(Ordering::SeqCst), u64::from(last) + 1);
+    // Nothing but what was asked for is kept, and what was kept was never much.
+    assert_eq!(run.tasks.live.load(Ordering::SeqCst), 2);
+    let most = run.tasks.most_live.load(Ordering::SeqCst);
+    assert!(most < 40, "{most} results at once");
+}
+
+#[test]
+fn a_run_that_fails_is_given_no_more_tasks() {
+    let rows = depth_first_tree(1 << 16);
+    with_pool(2, |pool| {
+        let tasks = Sums { failing: Some(700), ..Sums::new(&rows) };
+        let run = Arc::new(Run::growing(tasks, 2, Watching::Nothing));
+        pool.add(Arc::clone(&run));
+        let pieces = additions(&rows, &[rows.len() as u32 - 1], 1_000);
+        let all = pieces.len();
+        let (state, count) = grow(&run, pieces, || pool.wake_one());
+        assert_eq!(state, RunState::Failed { task: 700 });
+        assert!(count < all, "all {all} pieces were added");
+        pool.remove(&run);
+    });
+}
+
+#[test]
+fn a_run_that_grows_can_be_cancelled_and_done_in_the_calling_thread() {
+    let rows = depth_first_tree(1 << 10);
+    let wanted = [rows.len() as u32 - 1];
+    let mut pieces = additions(&rows, &wanted, 100);
+    let run = Run::growing(Sums::new(&rows), 1, Watching::Nothing);
+    let rest = pieces.split_off(3);
+    for piece in pieces {
+        run.grow(piece);
+        run.work(0, || ());
+    }
+    assert!(run.tasks.live.load(Ordering::SeqCst) > 0);
+    run.cancel();
+    assert_eq!(run.tasks.live.load(Ordering::SeqCst), 0);
+    rest.into_iter().for_each(|piece| run.grow(piece));
+    assert_eq!(run.state(), RunState::Cancelled);
+
+    let run = Run::growing(Sums::new(&rows), 1, Watching::Nothing);
+    let pieces = std::cell::RefCell::new(additions(&rows, &wanted, 100).into_iter());
+    let more = || {
+        while run.is_short() {
+            run.grow(pieces.borrow_mut().next().expect("it has not all tasks"));
+        }
+        Ok::<(), ()>(())
+    };
+    assert_eq!(run.help(Duration::from_secs(1), || false, || (), more), Ok(RunState::Done));
+    assert_eq!(run.tasks.live.load(Ordering::SeqCst), 1);
+}
+
+/// A binary tree over `leaves`, each task behind what it needs and no other in between.
+fn depth_first_tree(leaves: u32) -> Vec<Vec<u32>> {
+    fn add(rows: &mut Vec<Vec<u32>>, leaves: u32) -> u32 {
+        let row =
+            if leaves == 1 { vec![] } else { vec![add(rows, leaves / 2), add(rows, leaves / 2)] };
+        rows.push(row);
+        rows.len() as u32 - 1
+    }
+    let mut rows = Vec::new();
+    add(&mut rows, leaves);
+    rows
 }
