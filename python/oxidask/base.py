@@ -688,7 +688,7 @@ def _run(
         mode = "threads"
     threads, go = _threads_and_way(mode, num_workers, pool)
     if callbacks is None and not Callback.active:
-        return go(Computation(tasks, threads, "nothing"))
+        return go(Computation(tasks, threads, "nothing", in_slabs=True))
     return run_with_callbacks(tasks, threads, go, callbacks)
 
 

@@ -311,7 +311,7 @@ def run(
         _busy.update(map(id, free))
     try:
         return (
-            go(Computation(tasks, threads, "nothing"))
+            go(Computation(tasks, threads, "nothing", in_slabs=True))
             if not free
             else _Told(free).run(tasks, threads, go)
         )

@@ -1,13 +1,14 @@
 //! Computing: from lazy values to their results, in threads or in the calling thread.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use oxidask_graph::{Edges, order};
+use oxidask_graph::{Edges, EdgesBuilder, Slab, Slabs, order};
 use oxidask_observe::Progress;
-use oxidask_protocol::{Record, RecordBody, SpanKind};
-use oxidask_runtime::engine::{Pool, Run, RunState, Tick, Watching};
+use oxidask_protocol::{GroupId, Record, RecordBody, SpanKind, TaskId};
+use oxidask_runtime::engine::{Addition, Pool, Run, RunState, Tick, Watching};
 use oxidask_scheduler::Submission;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyNotImplementedError, PyRuntimeError, PyValueError};
 use pyo3::intern;
@@ -16,7 +17,7 @@ use pyo3::types::PyDict;
 
 use crate::callbacks::{Callbacks, is_inside_callback};
 use crate::delayed::Delayed;
-use crate::graph::{PythonGraph, collect};
+use crate::graph::{Collected, PythonGraph, collect, collect_to_run};
 use crate::graph_view::GraphView;
 use crate::task_states::TaskStates;
 use crate::tasks::{
@@ -118,18 +119,28 @@ pub(crate) fn cpu_count() -> usize {
 #[pyclass(frozen, module = "oxidask._core")]
 pub(crate) struct Computation {
     run: Arc<Run<PythonTasks>>,
-    wanted: Vec<u32>,
+    wanted: Wanted,
     threads: usize,
+}
+
+/// The tasks whose results are asked for.
+enum Wanted {
+    Tasks(Vec<u32>),
+    /// They are known when all slabs are written. Who waits for the run writes them.
+    InSlabs(Mutex<Box<Slabs>>),
 }
 
 #[pymethods]
 impl Computation {
+    /// Only if `in_slabs` may tasks be written while others run: then nobody can see the whole graph.
     #[new]
+    #[pyo3(signature = (tasks, threads, watching, *, in_slabs = false))]
     fn new(
         py: Python<'_>,
         tasks: Vec<Py<Delayed>>,
         threads: usize,
         watching: &str,
+        in_slabs: bool,
     ) -> PyResult<Self> {
         if threads == 0 {
             return Err(PyValueError::new_err("num_workers: at least 1 thread is needed, not 0"));
@@ -144,7 +155,23 @@ impl Computation {
                 )));
             }
         };
-        let (graph, wanted) = collect(py, &tasks)?;
+        let slots = u32::try_from(threads).unwrap_or(u32::MAX);
+        let collected = if in_slabs {
+            collect_to_run(py, &tasks)?
+        } else {
+            let (graph, wanted) = collect(py, &tasks)?;
+            Collected::Whole(graph, wanted)
+        };
+        let (graph, wanted) = match collected {
+            Collected::Whole(graph, wanted) => (graph, wanted),
+            Collected::Slabs(graph, slabs) => {
+                let tasks = PythonTasks::in_slabs(Arc::new(graph), slabs.task_count());
+                let run = Arc::new(Run::growing(tasks, slots, watching));
+                let computation = Self { run, wanted: Wanted::InSlabs(Mutex::new(slabs)), threads };
+                py.detach(|| computation.grow_once());
+                return Ok(computation);
+            }
+        };
         if let Some(&(task, _)) = graph.time_limits.first() {
             return Err(PyNotImplementedError::new_err(format!(
                 "annotate(timeout=) of task {}: threads of this process are not stopped when time is \
@@ -152,10 +179,9 @@ impl Computation {
                 graph.node(task).key_object(py)?.repr()?
             )));
         }
-        let slots = u32::try_from(threads).unwrap_or(u32::MAX);
         let to_run = wanted.clone();
         let run = py.detach(move || start(graph, to_run, slots, watching));
-        Ok(Self { run: Arc::new(run), wanted, threads })
+        Ok(Self { run: Arc::new(run), wanted: Wanted::Tasks(wanted), threads })
     }
 
     /// The graph as a mapping.
@@ -166,8 +192,13 @@ impl Computation {
 
     /// Where its tasks stand, as callbacks see it; nothing has run.
     fn task_states(&self, py: Python<'_>) -> PyResult<TaskStates> {
+        let Wanted::Tasks(wanted) = &self.wanted else {
+            return Err(PyRuntimeError::new_err(
+                "a graph that is written in slabs shows no states",
+            ));
+        };
         let graph = &self.run.tasks.graph;
-        TaskStates::new(py, Arc::clone(graph), self.run.ranks(graph.len() as u32), &self.wanted)
+        TaskStates::new(py, Arc::clone(graph), self.run.ranks(graph.len() as u32), wanted)
     }
 
     /// Has functions called for each task, in the thread that runs the computation: `pretask(key,
@@ -247,6 +278,12 @@ impl Computation {
         self.run.spans().iter().filter_map(span).collect()
     }
 
+    /// Tasks that are written so far, and all tasks.
+    #[getter]
+    fn written(&self) -> (usize, usize) {
+        (self.run.tasks.written(), self.run.tasks.len())
+    }
+
     /// Tasks that returned, all tasks, and seconds since the computation began, from the records.
     fn progress(&self) -> PyResult<(u64, u64, f64)> {
         let progress = self.watched_progress()?;
@@ -273,6 +310,37 @@ fn is_one_over(py: Python<'_>, loans: &[Py<PyAny>]) -> PyResult<bool> {
         }
     }
     Ok(false)
+}
+
+/// What a scheduler is told of a slab. Its tasks stand in the order to run them.
+fn addition_of(slab: &Slab, groups: u32, is_last: bool) -> Addition {
+    let count = slab.layer.len() as u32;
+    let mut externals: Vec<TaskId> = Vec::new();
+    let mut places: BTreeMap<u32, u32> = BTreeMap::new();
+    let dependencies = slab.layer.dependencies();
+    let mut rows = EdgesBuilder::with_capacity(dependencies.len(), dependencies.targets().len());
+    for row in dependencies.rows() {
+        for &input in row {
+            rows.push_target(input.checked_sub(slab.first).unwrap_or_else(|| {
+                *places.entry(input).or_insert_with(|| {
+                    externals.push(TaskId(input));
+                    count + externals.len() as u32 - 1
+                })
+            }));
+        }
+        rows.end_row();
+    }
+    let kept = slab.wanted.iter().chain(&slab.exports);
+    let submission = Submission {
+        dependencies: rows.finish(),
+        externals,
+        rank: (0..count).collect(),
+        groups: slab.layer.groups().to_vec(),
+        shared_groups: (0..groups).map(GroupId).collect(),
+        wanted: kept.map(|task| task - slab.first).collect(),
+        ..Submission::default()
+    };
+    Addition { submission, wanted: slab.wanted.clone(), settled: slab.settled.clone(), is_last }
 }
 
 /// Orders a graph and hands it to a scheduler.
@@ -319,6 +387,35 @@ fn notes_on_readers(graph: &PythonGraph, dependents: &Edges, wanted: &[u32]) -> 
 }
 
 impl Computation {
+    /// The tasks whose results are asked for; all are written.
+    fn wanted(&self) -> Vec<u32> {
+        match &self.wanted {
+            Wanted::Tasks(wanted) => wanted.clone(),
+            Wanted::InSlabs(slabs) => slabs.lock().expect("writing tasks does not panic").wanted(),
+        }
+    }
+
+    /// Writes more tasks, if they are about to be used up. Nobody needs to hold the GIL for it.
+    fn grow(&self) {
+        while self.run.is_short() && self.grow_once() {}
+    }
+
+    /// Writes a slab of tasks, unless another thread does. Says whether it has.
+    fn grow_once(&self) -> bool {
+        let Wanted::InSlabs(slabs) = &self.wanted else { return false };
+        let Ok(mut slabs) = slabs.try_lock() else { return false };
+        let groups = self.run.tasks.graph.groups.len() as u32;
+        let Some(slab) = slabs.next() else { return false };
+        let is_last = slab.first as usize + slab.blocks.len() == self.run.tasks.len();
+        let addition = addition_of(&slab, groups, is_last);
+        self.run.tasks.add(slab);
+        self.run.grow(addition);
+        for _ in 0..self.run.waiting() {
+            pool().wake_one();
+        }
+        true
+    }
+
     fn watched_progress(&self) -> PyResult<Progress> {
         self.run.watched_progress().ok_or_else(|| {
             PyRuntimeError::new_err(
@@ -334,6 +431,7 @@ impl Computation {
         let mut tick = Tick::default();
         loop {
             let state = py.detach(|| {
+                self.grow();
                 let state = self.run.wait(TICK, || self.is_called_back());
                 if state == RunState::Running {
                     pool.watch(&self.run, &mut tick);
@@ -363,6 +461,7 @@ impl Computation {
                 if is_client {
                     self.call_back(py, RunState::Running);
                 }
+                py.detach(|| self.grow());
                 pool.watch(&self.run, &mut tick);
                 py.check_signals()?;
                 if is_current_run_cancelled() {
@@ -414,7 +513,7 @@ impl Computation {
     fn results(&self, py: Python<'_>, outcome: PyResult<RunState>) -> PyResult<Vec<Py<PyAny>>> {
         match self.outcome_of_callbacks(py, outcome)? {
             Ok(RunState::Done) => {
-                let results = self.run.tasks.take_results(py, &self.wanted)?;
+                let results = self.run.tasks.take_results(py, &self.wanted())?;
                 results.ok_or_else(|| PyRuntimeError::new_err("the results were taken already"))
             }
             Ok(RunState::Failed { task }) => {
@@ -433,7 +532,7 @@ impl Computation {
                     "oxidask: compute was interrupted after {done} of {} tasks; {running} that ran \
                      were told to stop, the others were not started. Results so far are dropped: \
                      compute again to go on.",
-                    self.run.tasks.graph.len()
+                    self.run.tasks.len()
                 );
                 let kwargs: Option<&Bound<'_, PyDict>> = None;
                 error.value(py).call_method(intern!(py, "add_note"), (note,), kwargs)?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use oxidask_graph::{Explicit, Op, OpKind, Segment, fuse_linear};
+use oxidask_graph::{BlockRef, Explicit, Op, OpKind, Segment, Slabs, TaskView, fuse_linear};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -47,24 +47,27 @@ impl PythonGraph {
                 let place = segments.partition_point(|segment| segment.first <= task) - 1;
                 let segment = &segments[place];
                 let number = task - segment.first;
-                match &owners[segment.node as usize] {
-                    Owner::Task(task) => NodeRef::Task(task.get()),
-                    Owner::Layer(layer) => {
-                        let blocks = segment.blocks.as_ref();
-                        let block = blocks.map_or(number, |blocks| blocks[number as usize]);
-                        NodeRef::Block(layer.get(), block)
-                    }
-                    Owner::Nobody => unreachable!("what has no owner has no tasks"),
-                }
+                let blocks = segment.blocks.as_ref();
+                let block = blocks.map_or(number, |blocks| blocks[number as usize]);
+                owners[segment.node as usize].node(block)
             }
+            Owners::Slabs(_) => unreachable!("a slab knows which blocks its tasks make"),
         }
+    }
+
+    /// Whose task makes a block, of a graph that is written in slabs.
+    pub(crate) fn node_of_block(&self, one: BlockRef) -> NodeRef<'_> {
+        let Owners::Slabs(owners) = &self.owners else {
+            unreachable!("only graphs that are written in slabs are asked by block")
+        };
+        owners[one.node as usize].node(one.block)
     }
 
     /// One task as a lazy value, with all that it needs.
     pub(crate) fn task(&self, py: Python<'_>, task: u32) -> PyResult<Py<Delayed>> {
         match &self.owners {
             Owners::Tasks(tasks) => Ok(tasks[task as usize].clone_ref(py)),
-            Owners::Segments { .. } => Ok(self.tasks(py)?.swap_remove(task as usize)),
+            _ => Ok(self.tasks(py)?.swap_remove(task as usize)),
         }
     }
 
@@ -107,9 +110,7 @@ impl PythonGraph {
 
     /// Whether a task is a value that is there without running anything.
     pub(crate) fn is_data(&self, task: u32) -> bool {
-        let view = self.layer.task(task);
-        let is_call = |kind| matches!(kind, OpKind::Call(_) | OpKind::CallKeywords(_));
-        view.dependencies.is_empty() && !view.template.0.iter().any(|op| is_call(op.kind()))
+        is_data(self.layer.task(task))
     }
 
     /// The names of the groups.
@@ -122,6 +123,12 @@ impl PythonGraph {
             })
             .collect()
     }
+}
+
+/// Whether a task is a value that is there without running anything.
+pub(crate) fn is_data(task: TaskView<'_>) -> bool {
+    let is_call = |kind| matches!(kind, OpKind::Call(_) | OpKind::CallKeywords(_));
+    task.dependencies.is_empty() && !task.template.0.iter().any(|op| is_call(op.kind()))
 }
 
 /// What a group is named after.
@@ -138,6 +145,8 @@ pub(crate) enum Owners {
     Tasks(Vec<Py<Delayed>>),
     /// Lazy values and layers, of which some have many tasks.
     Segments { segments: Vec<Segment>, owners: Vec<Owner> },
+    /// The same, of tasks that are written in slabs.
+    Slabs(Vec<Owner>),
 }
 
 impl Default for Owners {
@@ -152,6 +161,26 @@ pub(crate) enum Owner {
     Layer(Py<Layer>),
     /// It only stands between others.
     Nobody,
+}
+
+impl Owner {
+    /// Whose task makes a block of it.
+    fn node(&self, block: u32) -> NodeRef<'_> {
+        match self {
+            Self::Task(task) => NodeRef::Task(task.get()),
+            Self::Layer(layer) => NodeRef::Block(layer.get(), block),
+            Self::Nobody => unreachable!("what has no owner has no tasks"),
+        }
+    }
+
+    /// What is said of its tasks.
+    pub(crate) fn annotations(&self) -> Option<&Py<PyDict>> {
+        match self {
+            Self::Task(task) => task.get().annotations.as_ref(),
+            Self::Layer(layer) => layer.get().annotations.as_ref(),
+            Self::Nobody => None,
+        }
+    }
 }
 
 /// Whose task it is.
@@ -215,6 +244,23 @@ impl<'a> NodeRef<'a> {
             Self::Block(..) => None,
         }
     }
+}
+
+/// What is to be run.
+pub(crate) enum Collected {
+    /// All tasks, and those that are wanted.
+    Whole(PythonGraph, Vec<u32>),
+    /// What the tasks have in common, and the tasks.
+    Slabs(PythonGraph, Box<Slabs>),
+}
+
+/// Collects what `roots` need; many tasks that hang together like a tree are written in slabs.
+pub(crate) fn collect_to_run(py: Python<'_>, roots: &[Py<Delayed>]) -> PyResult<Collected> {
+    if roots.iter().any(|root| root.get().has_layers) {
+        return crate::layered::collect_to_run(py, roots);
+    }
+    let (graph, wanted) = collect(py, roots)?;
+    Ok(Collected::Whole(graph, wanted))
 }
 
 /// Collects what `roots` need, each task after all that it needs, and the tasks of the roots.

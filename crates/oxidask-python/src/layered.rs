@@ -13,7 +13,8 @@ use pyo3::types::PyDict;
 use crate::by_address::ByAddress;
 use crate::delayed::{Delayed, Kind};
 use crate::graph::{
-    GroupName, NodeRef, Owner, Owners, PythonGraph, has_time_limit, retries_of, time_limit_of,
+    Collected, GroupName, NodeRef, Owner, Owners, PythonGraph, has_time_limit, retries_of,
+    time_limit_of,
 };
 use crate::identity::Identity;
 use crate::layer::{Body, Layer, LayerCall, Source};
@@ -26,6 +27,53 @@ enum Item {
 
 /// Collects what `roots` need, and the tasks of the roots.
 pub(crate) fn collect(py: Python<'_>, roots: &[Py<Delayed>]) -> PyResult<(PythonGraph, Vec<u32>)> {
+    let (graph, plan, owners, wanted) = collect_plan(py, roots)?;
+    write_whole(py, graph, &plan, owners, &wanted)
+}
+
+/// Collects what `roots` need; many tasks that hang together like a tree are written in slabs.
+pub(crate) fn collect_to_run(py: Python<'_>, roots: &[Py<Delayed>]) -> PyResult<Collected> {
+    let (mut graph, plan, owners, wanted) = collect_plan(py, roots)?;
+    // Tasks that are tried again, or stopped, are known by their numbers from the start.
+    let mut is_special = false;
+    for annotations in owners.iter().filter_map(Owner::annotations) {
+        let annotations = annotations.bind(py);
+        is_special |= retries_of(annotations)?.is_some() || time_limit_of(annotations)?.is_some();
+    }
+    let plan = if is_special { Err(plan) } else { py.detach(|| plan.slabs(&wanted)) };
+    match plan {
+        Ok(slabs) => {
+            graph.owners = Owners::Slabs(owners);
+            Ok(Collected::Slabs(graph, Box::new(slabs)))
+        }
+        Err(plan) => {
+            let (graph, wanted) = write_whole(py, graph, &plan, owners, &wanted)?;
+            Ok(Collected::Whole(graph, wanted))
+        }
+    }
+}
+
+/// Writes all tasks of a plan.
+fn write_whole(
+    py: Python<'_>,
+    mut graph: PythonGraph,
+    plan: &Plan,
+    owners: Vec<Owner>,
+    wanted: &[BlockRef],
+) -> PyResult<(PythonGraph, Vec<u32>)> {
+    let expanded = py.detach(|| plan.expand(wanted));
+    graph.layer = expanded.layer;
+    graph.owners = Owners::Segments { segments: expanded.segments, owners };
+    note_annotations(py, &mut graph)?;
+    Ok((graph, expanded.wanted))
+}
+
+/// The plan of what `roots` need, the layers joined, with all else that the graph has, whose each
+/// node is, and the blocks that the roots are.
+fn collect_plan(
+    py: Python<'_>,
+    roots: &[Py<Delayed>],
+) -> PyResult<(PythonGraph, Plan, Vec<Owner>, Vec<BlockRef>)> {
     let mut collector = Collector {
         py,
         plan: Plan::default(),
@@ -57,15 +105,9 @@ pub(crate) fn collect(py: Python<'_>, roots: &[Py<Delayed>]) -> PyResult<(Python
         }
     }
     let wanted: Vec<BlockRef> = roots.iter().map(|root| collector.block_of(root)).collect();
-    let Collector { mut plan, mut graph, owners, .. } = collector;
-    let expanded = py.detach(|| {
-        plan.fuse(&wanted);
-        plan.expand(&wanted)
-    });
-    graph.layer = expanded.layer;
-    graph.owners = Owners::Segments { segments: expanded.segments, owners };
-    note_annotations(py, &mut graph)?;
-    Ok((graph, expanded.wanted))
+    let Collector { mut plan, graph, owners, .. } = collector;
+    py.detach(|| plan.fuse(&wanted));
+    Ok((graph, plan, owners, wanted))
 }
 
 /// What an item needs, by number.

@@ -3,10 +3,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use oxidask_graph::{Op, OpKind};
+use oxidask_graph::{Op, OpKind, SLAB, Slab, TaskView};
 use oxidask_runtime::engine::{Outcome, Run, Tasks};
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
@@ -15,17 +15,20 @@ use pyo3::prelude::*;
 
 use crate::callbacks::Callbacks;
 use crate::evaluate::{detached, evaluate, raise_in_thread, take_in_exception, thread_number};
-use crate::graph::{NodeRef, PythonGraph};
+use crate::graph::{NodeRef, PythonGraph, is_data};
 use crate::ownership::{self, Given, Memory};
 
 /// The tasks of one run, and what is known of them.
 pub(crate) struct PythonTasks {
+    /// All tasks, or what tasks that are written in slabs have in common.
     pub(crate) graph: Arc<PythonGraph>,
+    /// The results of all tasks, or a part for each slab.
+    parts: Box<[OnceLock<Part>]>,
+    is_in_slabs: bool,
+    /// How many tasks there are, or will be.
+    count: usize,
     /// What is told of each task, if anything is.
     pub(crate) callbacks: OnceLock<Callbacks>,
-    results: Results,
-    /// What is known of each result, as [`notes`] say.
-    notes: Box<[AtomicU8]>,
     errors: Mutex<HashMap<u32, PyErr>>,
     running: Mutex<Vec<Running>>,
     is_cancelled: AtomicBool,
@@ -62,6 +65,35 @@ pub(crate) mod notes {
     }
 }
 
+/// Tasks that were written at once: their results, and what is known of each, as [`notes`] say.
+struct Part {
+    results: Results,
+    notes: Box<[AtomicU8]>,
+    /// The tasks, if they are a slab of which some have not returned.
+    slab: Mutex<Option<Arc<Slab>>>,
+    /// How many have not returned.
+    left: AtomicUsize,
+}
+
+impl Part {
+    fn new(notes: Box<[AtomicU8]>, slab: Option<Arc<Slab>>) -> Self {
+        let (results, left) = (Results::new(notes.len()), AtomicUsize::new(notes.len()));
+        Self { results, notes, slab: Mutex::new(slab), left }
+    }
+
+    fn slab(&self) -> Option<Arc<Slab>> {
+        self.slab.lock().expect("nothing panics while the lock is held").clone()
+    }
+
+    /// A task has returned: once all have, they are not needed any more.
+    fn has_returned(&self) {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let slab = self.slab.lock().expect("nothing panics while the lock is held").take();
+            drop(slab);
+        }
+    }
+}
+
 /// A task that runs now.
 struct Running {
     thread: u64,
@@ -94,17 +126,80 @@ pub(crate) fn forget_current_run() {
 impl PythonTasks {
     /// `notes` say what the graph knows of the readers of each result.
     pub(crate) fn new(graph: Arc<PythonGraph>, notes: Box<[AtomicU8]>) -> Self {
-        let results = Results::new(graph.len());
+        let count = graph.len();
+        Self::with_parts(graph, Box::new([OnceLock::from(Part::new(notes, None))]), count, false)
+    }
+
+    /// So many tasks, which [`PythonTasks::add`] adds.
+    pub(crate) fn in_slabs(graph: Arc<PythonGraph>, count: u32) -> Self {
+        let parts = (0..count.div_ceil(SLAB)).map(|_| OnceLock::new()).collect();
+        Self::with_parts(graph, parts, count as usize, true)
+    }
+
+    fn with_parts(
+        graph: Arc<PythonGraph>,
+        parts: Box<[OnceLock<Part>]>,
+        count: usize,
+        is_in_slabs: bool,
+    ) -> Self {
         Self {
             graph,
+            parts,
+            is_in_slabs,
+            count,
             callbacks: OnceLock::new(),
-            results,
-            notes,
             errors: Mutex::default(),
             running: Mutex::default(),
             is_cancelled: AtomicBool::new(false),
             are_results_taken: AtomicBool::new(false),
         }
+    }
+
+    /// Adds tasks: only then may they run.
+    pub(crate) fn add(&self, slab: Slab) {
+        let note = |(task, &reads): (u32, &u32)| match reads {
+            0 => 0,
+            1 if slab.wanted.binary_search(&task).is_err() => notes::ALONE | notes::READ,
+            _ => notes::READ,
+        };
+        let notes = (slab.first..).zip(&slab.reads).map(note).map(AtomicU8::new).collect();
+        let place = (slab.first / SLAB) as usize;
+        let part = Part::new(notes, Some(Arc::new(slab)));
+        let is_new = self.parts[place].set(part).is_ok();
+        assert!(is_new, "each slab is added once");
+    }
+
+    /// How many tasks there are, or will be.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// How many tasks there are by now.
+    pub(crate) fn written(&self) -> usize {
+        let parts = self.parts.iter().map_while(OnceLock::get);
+        parts.map(|part| part.notes.len()).sum()
+    }
+
+    /// The part of a task, and the task's place in it.
+    fn part(&self, task: u32) -> (&Part, usize) {
+        let (part, place) = if self.is_in_slabs { (task / SLAB, task % SLAB) } else { (0, task) };
+        let part = self.parts[part as usize].get();
+        (part.expect("a task is added before it runs"), place as usize)
+    }
+
+    fn notes(&self, task: u32) -> &AtomicU8 {
+        let (part, place) = self.part(task);
+        &part.notes[place]
+    }
+
+    fn result(&self, py: Python<'_>, task: u32) -> Option<Py<PyAny>> {
+        let (part, place) = self.part(task);
+        part.results.get(py, place)
+    }
+
+    fn take_result(&self, py: Python<'_>, task: u32) -> Option<Py<PyAny>> {
+        let (part, place) = self.part(task);
+        part.results.take(py, place)
     }
 
     /// Takes the results of the wanted tasks out; `None` if somebody was faster. A thread may hold
@@ -117,7 +212,7 @@ impl PythonTasks {
         if self.are_results_taken.swap(true, Ordering::Relaxed) {
             return Ok(None);
         }
-        let result = |&task| self.results.get(py, task).expect("a wanted result is kept");
+        let result = |&task| self.result(py, task).expect("a wanted result is kept");
         let results: Vec<Py<PyAny>> = wanted.iter().map(result).collect();
         self.release(wanted);
         let mut seen = HashSet::new();
@@ -126,7 +221,7 @@ impl PythonTasks {
             if ownership::is_scalar(&value) {
                 return Ok(value.unbind());
             }
-            let notes = self.notes[task as usize].load(Ordering::Relaxed);
+            let notes = self.notes(task).load(Ordering::Relaxed);
             let is_read = notes & notes::READ != 0 || self.is_announced();
             let is_untouched = !is_read && seen.insert(task);
             ownership::come_out(value, notes::memory(notes), is_untouched).map(Bound::unbind)
@@ -181,15 +276,15 @@ impl PythonTasks {
         place: u32,
         given: &RefCell<Given>,
     ) -> PyResult<Py<PyAny>> {
-        if let Some(value) = self.results.get(py, input) {
+        if let Some(value) = self.result(py, input) {
             if ownership::is_scalar(value.bind(py)) {
                 return Ok(value);
             }
-            let notes = self.notes[input as usize].load(Ordering::Relaxed);
+            let notes = self.notes(input).load(Ordering::Relaxed);
             let memory = notes::memory(notes);
             if notes & notes::ALONE != 0 && memory == Memory::Own {
                 // So that the task, when it returns it, is the only one that has it.
-                drop(self.results.take(py, input));
+                drop(self.take_result(py, input));
                 given.borrow_mut().give(place, value.bind(py));
                 return Ok(value);
             }
@@ -204,10 +299,11 @@ impl PythonTasks {
         &self,
         py: Python<'_>,
         task: u32,
+        view: TaskView<'_>,
         value: Py<PyAny>,
         given: Given,
     ) -> PyResult<Py<PyAny>> {
-        if ownership::is_scalar(value.bind(py)) || self.graph.is_data(task) {
+        if ownership::is_scalar(value.bind(py)) || is_data(view) {
             return Ok(value);
         }
         let literals = || {
@@ -217,15 +313,15 @@ impl PythonTasks {
                 }
                 _ => None,
             };
-            self.graph.layer.task(task).template.0.iter().filter_map(literal).collect()
+            view.template.0.iter().filter_map(literal).collect()
         };
         let (value, memory) = given.settle(value.into_bound(py), literals)?;
-        self.notes[task as usize].fetch_or(notes::of_memory(memory), Ordering::Relaxed);
+        self.notes(task).fetch_or(notes::of_memory(memory), Ordering::Relaxed);
         Ok(value.unbind())
     }
 
-    fn failed(&self, py: Python<'_>, task: u32, error: PyErr) {
-        let error = explain(py, self.graph.node(task), error);
+    fn failed(&self, py: Python<'_>, task: u32, node: NodeRef<'_>, error: PyErr) {
+        let error = explain(py, node, error);
         let mut errors = self.errors.lock().expect("nothing panics while the lock is held");
         let of_earlier_attempt = errors.insert(task, error);
         // Objects are not dropped under a lock.
@@ -273,7 +369,12 @@ fn explain(py: Python<'_>, node: NodeRef<'_>, error: PyErr) -> PyErr {
 impl Tasks for PythonTasks {
     fn execute(&self, _run: &Run<Self>, task: u32) -> Outcome {
         Python::attach(|py| {
-            let view = self.graph.layer.task(task);
+            let (part, place) = self.part(task);
+            let slab = part.slab();
+            let view = match &slab {
+                Some(slab) => slab.layer.task(place as u32),
+                None => self.graph.layer.task(task),
+            };
             let outer = CURRENT.replace(Some(std::ptr::from_ref(self)));
             self.begin(task);
             let given = RefCell::default();
@@ -284,14 +385,19 @@ impl Tasks for PythonTasks {
             CURRENT.set(outer);
             let given = given.into_inner();
             let is_lent = given.is_lent();
-            match outcome.and_then(|value| self.settled(py, task, value, given)) {
+            match outcome.and_then(|value| self.settled(py, task, view, value, given)) {
                 Ok(value) => {
-                    self.results.put(task, value);
+                    part.results.put(place, value);
+                    part.has_returned();
                     Outcome::Finished
                 }
                 Err(error) => {
                     let error = if is_lent { ownership::with_cure(py, error) } else { error };
-                    self.failed(py, task, error);
+                    let node = match &slab {
+                        Some(slab) => self.graph.node_of_block(slab.blocks[place]),
+                        None => self.graph.node(task),
+                    };
+                    self.failed(py, task, node, error);
                     Outcome::Failed
                 }
             }
@@ -310,8 +416,8 @@ impl Tasks for PythonTasks {
     fn after(&self, run: &Run<Self>, task: u32) {
         let Some(callbacks) = self.callbacks.get() else { return };
         Python::attach(|py| {
-            let mut result = self.results.get(py, task).expect("a task that returned has a result");
-            let notes = self.notes[task as usize].load(Ordering::Relaxed);
+            let mut result = self.result(py, task).expect("a task that returned has a result");
+            let notes = self.notes(task).load(Ordering::Relaxed);
             if notes & notes::ALONE != 0 && callbacks.keep_results() {
                 // Its reader may write to it.
                 if let Ok(copy) = ownership::separate(result.bind(py)) {
@@ -325,7 +431,7 @@ impl Tasks for PythonTasks {
     fn release(&self, tasks: &[u32]) {
         Python::attach(|py| {
             for &task in tasks {
-                drop(self.results.take(py, task));
+                drop(self.take_result(py, task));
             }
         });
     }
@@ -344,19 +450,19 @@ impl Results {
         Self((0..tasks).map(|_| AtomicPtr::default()).collect())
     }
 
-    fn put(&self, task: u32, value: Py<PyAny>) {
-        let old = self.0[task as usize].swap(value.into_ptr(), Ordering::Release);
+    fn put(&self, place: usize, value: Py<PyAny>) {
+        let old = self.0[place].swap(value.into_ptr(), Ordering::Release);
         assert!(old.is_null(), "a task runs again only after its result was released");
     }
 
-    fn get(&self, py: Python<'_>, task: u32) -> Option<Py<PyAny>> {
-        let value = self.0[task as usize].load(Ordering::Acquire);
+    fn get(&self, py: Python<'_>, place: usize) -> Option<Py<PyAny>> {
+        let value = self.0[place].load(Ordering::Acquire);
         // SAFETY: the slot owns a reference, and is not emptied while somebody may read it.
         unsafe { Bound::from_borrowed_ptr_or_opt(py, value).map(Bound::unbind) }
     }
 
-    fn take(&self, py: Python<'_>, task: u32) -> Option<Py<PyAny>> {
-        let value = self.0[task as usize].swap(std::ptr::null_mut(), Ordering::AcqRel);
+    fn take(&self, py: Python<'_>, place: usize) -> Option<Py<PyAny>> {
+        let value = self.0[place].swap(std::ptr::null_mut(), Ordering::AcqRel);
         // SAFETY: the slot owned this reference and has given it up.
         unsafe { Bound::from_owned_ptr_or_opt(py, value).map(Bound::unbind) }
     }
@@ -365,8 +471,8 @@ impl Results {
 impl Drop for Results {
     fn drop(&mut self) {
         Python::attach(|py| {
-            for task in 0..self.0.len() as u32 {
-                drop(self.take(py, task));
+            for place in 0..self.0.len() {
+                drop(self.take(py, place));
             }
         });
     }

@@ -5,7 +5,7 @@
 //! is needed to write its beginning. Then tasks can run while later ones are not written yet, and
 //! need not be remembered when they have.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use super::expand::{NONE, Places, Row, write_task};
 use super::{BlockRef, Node, Plan, Step, count_of};
@@ -29,7 +29,7 @@ pub struct Slab {
     pub layer: Explicit,
     /// Which block each task makes.
     pub blocks: Vec<BlockRef>,
-    /// How often the result of each task is read in the whole graph; to be wanted counts as once.
+    /// How often the result of each task is read in the whole graph.
     pub reads: Vec<u32>,
     /// Tasks of this slab that are wanted.
     pub wanted: Vec<u32>,
@@ -43,15 +43,15 @@ pub struct Slab {
 pub struct Slabs {
     plan: Plan,
     wanted: Vec<BlockRef>,
-    /// The tasks that make wanted blocks.
-    is_wanted: HashSet<BlockRef>,
+    /// How often each task is wanted.
+    times_wanted: BTreeMap<BlockRef, u32>,
     /// How many of `wanted` were looked at.
     looked_at: usize,
     /// For each layer what leads from its blocks to those of its inputs.
     places: Vec<Vec<Places>>,
     /// For each grid of grids behind each other where each part begins.
     begins: Vec<Vec<u32>>,
-    /// For each block how many of those that read it are not written yet.
+    /// For each block how many of those that read it are not written yet; to be wanted counts, too.
     reads: Vec<Vec<u32>>,
     /// The task of each block, once it is written.
     tasks: Vec<Box<[u32]>>,
@@ -79,7 +79,7 @@ impl Plan {
     /// The plan itself, if its tasks are few, or if so many of them have several readers that
     /// depth-first may be a bad order.
     pub fn slabs(self, wanted: &[BlockRef]) -> Result<Slabs, Self> {
-        if self.nodes.iter().map(|node| self.tasks_at_most(node)).sum::<usize>() < MANY {
+        if self.nodes.iter().map(tasks_at_most).sum::<usize>() < MANY {
             return Err(self);
         }
         let reads = self.reads(wanted);
@@ -99,13 +99,13 @@ impl Plan {
         }
         Ok(Slabs::new(self, wanted, reads, count as u32))
     }
+}
 
-    fn tasks_at_most(&self, node: &Node) -> usize {
-        match node {
-            Node::Task { .. } => 1,
-            Node::Blocks(blocks) => count_of(&blocks.grid),
-            Node::Given { .. } | Node::Joined { .. } => 0,
-        }
+fn tasks_at_most(node: &Node) -> usize {
+    match node {
+        Node::Task { .. } => 1,
+        Node::Blocks(blocks) => count_of(&blocks.grid),
+        Node::Given { .. } | Node::Joined { .. } => 0,
     }
 }
 
@@ -135,7 +135,7 @@ impl Slabs {
             begins: begins.collect(),
             tasks: tasks.collect(),
             wanted: wanted.to_vec(),
-            is_wanted: HashSet::new(),
+            times_wanted: BTreeMap::new(),
             looked_at: 0,
             reads,
             count,
@@ -144,7 +144,9 @@ impl Slabs {
             inputs: Vec::new(),
             plan,
         };
-        slabs.is_wanted = wanted.iter().map(|&one| slabs.maker(one)).collect();
+        for &one in wanted {
+            *slabs.times_wanted.entry(slabs.maker(one)).or_default() += 1;
+        }
         slabs
     }
 
@@ -258,8 +260,9 @@ impl Slabs {
         self.written += 1;
         self.tasks[one.node as usize][one.block as usize] = task;
         slab.blocks.push(one);
-        slab.reads.push(self.reads[one.node as usize][one.block as usize]);
-        if self.is_wanted.contains(&one) {
+        let times_wanted = self.times_wanted.get(&one).copied().unwrap_or_default();
+        slab.reads.push(self.reads[one.node as usize][one.block as usize] - times_wanted);
+        if times_wanted > 0 {
             slab.wanted.push(task);
         }
         for place in begin..self.inputs.len() {
@@ -306,10 +309,9 @@ impl Iterator for Slabs {
                 break;
             }
         }
-        let wanted: HashSet<u32> = slab.wanted.iter().copied().collect();
         for (task, one) in (slab.first..).zip(&slab.blocks) {
             let left = self.reads[one.node as usize][one.block as usize];
-            if left > 0 && !wanted.contains(&task) {
+            if left > 0 && slab.wanted.binary_search(&task).is_err() {
                 slab.exports.push(task);
             }
         }

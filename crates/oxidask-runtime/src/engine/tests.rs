@@ -228,14 +228,14 @@ fn additions(rows: &[Vec<u32>], wanted: &[u32], size: usize) -> Vec<Addition> {
     let pieces = rows.chunks(size).enumerate().map(|(place, piece)| {
         let (first, end) = (place * size, place * size + piece.len());
         let mut externals: Vec<u32> = Vec::new();
-        let local = |&input: &u32| match (input as usize).checked_sub(first) {
-            Some(local) => local as u32,
-            None => {
+        let mut local = |&input: &u32| {
+            if let Some(local) = (input as usize).checked_sub(first) {
+                local as u32
+            } else {
                 externals.push(input);
                 (piece.len() + externals.len() - 1) as u32
             }
         };
-        let mut local = local;
         let dependencies: Vec<Vec<u32>> =
             piece.iter().map(|row| row.iter().map(&mut local).collect()).collect();
         let of_piece = |task: &u32| (first..end).contains(&(*task as usize));
@@ -331,7 +331,9 @@ fn a_run_that_grows_can_be_cancelled_and_done_in_the_calling_thread() {
     assert!(run.tasks.live.load(Ordering::SeqCst) > 0);
     run.cancel();
     assert_eq!(run.tasks.live.load(Ordering::SeqCst), 0);
-    rest.into_iter().for_each(|piece| run.grow(piece));
+    for piece in rest {
+        run.grow(piece);
+    }
     assert_eq!(run.state(), RunState::Cancelled);
 
     let run = Run::growing(Sums::new(&rows), 1, Watching::Nothing);
