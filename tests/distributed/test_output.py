@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 import warnings
 
 import pytest
@@ -91,6 +92,22 @@ class Pieces(io.TextIOBase):
 
     def text(self):
         return "".join(self.pieces)
+
+
+def test_output_that_takes_long_to_show_is_there_with_the_result(client, monkeypatch):
+    class Slow(Pieces):
+        def write(self, text):
+            time.sleep(0.01)
+            return super().write(text)
+
+    def speak():
+        for number in range(100):
+            print("line", number)
+
+    stream = Slow()
+    monkeypatch.setattr(sys, "stdout", stream)
+    client.submit(speak, pure=False).result()
+    assert lines_of(stream.text()) == [f"line {number}" for number in range(100)]
 
 
 def test_output_is_shown_while_the_task_runs(client, monkeypatch, gate):

@@ -20,7 +20,8 @@ logger = logging.getLogger("oxidask.distributed")
 
 #: The kind of output that counts lines that a worker has left out; `output.rs` makes it.
 _LEFT_OUT = WARNING + 1
-#: How long a thread that waits for a result waits for another one that shows output, in seconds.
+#: How long a thread that waits for a result waits for another one that shows no more output, in
+#: seconds: whoever reads it may have stopped reading.
 _PATIENCE = 1.0
 
 _printers: dict[int, _Printer] = {}
@@ -37,6 +38,8 @@ class _Printer:
         self._session = session
         self._lock = threading.RLock()
         self._left: collections.deque[tuple[int, Any]] = collections.deque()
+        #: Pieces that were shown so far.
+        self._shown = 0
         #: What tells a notebook's kernel in which cell to show output.
         self.cell = contextvars.copy_context()
         # In a worker the tasks that wait show it, and their own clients see it then.
@@ -52,8 +55,11 @@ class _Printer:
 
     def show(self) -> None:
         """Show all that is there."""
-        if not self._lock.acquire(timeout=_PATIENCE):
-            return
+        shown = self._shown
+        while not self._lock.acquire(timeout=_PATIENCE):
+            if self._shown == shown:
+                return
+            shown = self._shown
         try:
             while True:
                 pieces, dropped = self._session.output()
@@ -68,6 +74,7 @@ class _Printer:
                         _show(kind, payload)
                     except Exception:
                         logger.exception("output of a task could not be shown")
+                    self._shown += 1
                 for stream in (sys.stdout, sys.stderr):
                     with contextlib.suppress(OSError, ValueError, AttributeError):
                         stream.flush()
