@@ -9,6 +9,7 @@ pub mod arenas;
 pub mod client;
 pub mod cluster;
 pub mod engine;
+pub mod listening;
 pub mod node;
 pub mod page;
 mod patience;

@@ -209,7 +209,9 @@ impl ThreadCluster {
     fn add_worker(&self, py: Python<'_>, threads: u32, name: Option<String>) -> Executor {
         let_others_run(py, || {
             let worker = self.cluster.next_worker();
-            let inbox = Arc::new(Inbox::beside_clients(threads as usize));
+            // Without a GIL a client has nothing that a thread would have to wait for.
+            let inbox = if cfg!(Py_GIL_DISABLED) { Inbox::new } else { Inbox::beside_clients };
+            let inbox = Arc::new(inbox(threads as usize));
             let cluster = Arc::downgrade(&self.cluster);
             let mouth = Arc::new(Near { cluster, worker, clients: Arc::clone(&self.clients) });
             let home = Arc::new(SameProcess { objects: Arc::clone(&self.objects) });

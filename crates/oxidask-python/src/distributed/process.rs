@@ -36,7 +36,7 @@ use crate::evaluate::let_others_run;
 #[pyclass(frozen, module = "oxidask._core")]
 pub(crate) struct ProcessCluster {
     pub(crate) cluster: Arc<Cluster>,
-    host: Arc<Host>,
+    pub(crate) host: Arc<Host>,
     /// The sockets' files go with these.
     sockets: Mutex<Vec<Listener>>,
 }

@@ -379,19 +379,21 @@ impl Session {
     #[staticmethod]
     fn near(py: Python<'_>, cluster: &Bound<'_, PyAny>) -> PyResult<Self> {
         let line = Arc::new(NearClient::default());
-        let (cluster, objects, is_one_process) =
-            if let Ok(threads) = cluster.cast::<ThreadCluster>() {
-                let threads = threads.get();
-                threads.clients.add(&line);
-                (Arc::clone(&threads.cluster), Arc::clone(&threads.objects), true)
-            } else {
-                let processes = cluster.cast::<ProcessCluster>()?.get();
-                (Arc::clone(&processes.cluster), Arc::default(), false)
-            };
+        let (cluster, objects, listening) = if let Ok(threads) = cluster.cast::<ThreadCluster>() {
+            let threads = threads.get();
+            threads.clients.add(&line);
+            (Arc::clone(&threads.cluster), Arc::clone(&threads.objects), None)
+        } else {
+            let processes = cluster.cast::<ProcessCluster>()?.get();
+            let listening = Some(processes.host.listening());
+            (Arc::clone(&processes.cluster), Arc::default(), listening)
+        };
         Ok(let_others_run(py, || {
             let number = cluster.client_joined(Arc::clone(&line) as _);
             let near = NearCluster { cluster: Arc::clone(&cluster), client: number };
-            let client = Arc::new(Client::new(Box::new(near)));
+            let is_one_process = listening.is_none();
+            let listening = listening.unwrap_or_default();
+            let client = Arc::new(Client::listening(Box::new(near), listening));
             line.client.get_or_init(|| Arc::downgrade(&client));
             let cluster_id = cluster.id();
             client.deliver(ToClient::Welcome { cluster: cluster_id, client: number });

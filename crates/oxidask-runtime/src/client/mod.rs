@@ -10,7 +10,7 @@ mod slots;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use rustc_hash::FxHashMap;
 
 use self::own_arena::OwnArena;
 use self::slots::Slots;
+use crate::listening::{Listening, Turn};
 use crate::patience::{self, Patience};
 
 /// Where a client's messages go.
@@ -118,6 +119,8 @@ type Answers = (Vec<(WorkerId, Result<Value, NoValue>)>, bool);
 struct State {
     slots: Slots<Slot>,
     waiting: usize,
+    /// One more waits where news of workers comes from.
+    is_listening: bool,
     /// Errors that came.
     erred: u64,
     answers: FxHashMap<u64, Answers>,
@@ -137,6 +140,8 @@ pub struct Client {
     line: Box<dyn Line>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Where who waits may listen, if workers are in other processes and the cluster in this one.
+    listening: Weak<Listening>,
     /// Messages that came, for who looks for them awake.
     delivered: AtomicU64,
     /// Of who waits.
@@ -155,10 +160,16 @@ pub struct Client {
 impl Client {
     /// A client that says things through `line`.
     pub fn new(line: Box<dyn Line>) -> Self {
+        Self::listening(line, Weak::new())
+    }
+
+    /// The same, where who waits may listen to the cluster's workers meanwhile.
+    pub fn listening(line: Box<dyn Line>, listening: Weak<Listening>) -> Self {
         Self {
             line,
             state: Mutex::default(),
             changed: Condvar::new(),
+            listening,
             delivered: AtomicU64::new(0),
             patience: Patience::default(),
             output_came: Condvar::new(),
@@ -342,6 +353,11 @@ impl Client {
         if state.waiting > 0 {
             self.changed.notify_all();
         }
+        if state.is_listening
+            && let Some(listening) = self.listening.upgrade()
+        {
+            listening.recall();
+        }
     }
 
     /// A value came for a future that is gone: a view of it will not be made.
@@ -413,6 +429,8 @@ impl Client {
         let begin = Instant::now();
         let mut state = self.lock();
         let until = begin + at_most;
+        let listening = if at_most.is_zero() { None } else { self.listening.upgrade() };
+        let mut turn = None;
         let mut has_looked = at_most.is_zero();
         let _waiting = (!has_looked).then(patience::client_waits);
         loop {
@@ -425,6 +443,10 @@ impl Client {
             }
             if !has_looked {
                 has_looked = true;
+                turn = listening.as_deref().and_then(Listening::turn);
+                if turn.is_some() {
+                    continue;
+                }
                 let before = self.delivered.load(Ordering::Acquire);
                 drop(state);
                 let has_changed = || self.delivered.load(Ordering::Acquire) != before;
@@ -438,14 +460,40 @@ impl Client {
                 self.patience.learn(at_most);
                 return false;
             }
-            state.waiting += 1;
-            state = self
-                .changed
-                .wait_timeout(state, left)
-                .expect("nothing panics while the lock is held")
-                .0;
-            state.waiting -= 1;
+            state = match &turn {
+                Some(turn) => self.listen(state, turn, left),
+                None => self.sleep(state, left),
+            };
         }
+    }
+
+    fn sleep<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        left: Duration,
+    ) -> MutexGuard<'a, State> {
+        state.waiting += 1;
+        let woken = self.changed.wait_timeout(state, left);
+        let mut state = woken.expect("nothing panics while the lock is held").0;
+        state.waiting -= 1;
+        state
+    }
+
+    /// Waits for news of workers, or of what others have heard, and takes it in.
+    fn listen<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        turn: &Turn<'_>,
+        left: Duration,
+    ) -> MutexGuard<'a, State> {
+        // Under the lock under which it was seen that there is nothing: who brings something from
+        // here on recalls this thread, before it waits or while it does.
+        state.is_listening = true;
+        drop(state);
+        turn.wait(left);
+        self.lock().is_listening = false;
+        turn.take_in();
+        self.lock()
     }
 
     /// Waits, at most so long, until all futures from `*from` on are done; moves `*from` on.
@@ -614,5 +662,95 @@ impl Client {
             self.has_output.store(false, Ordering::Release);
         }
         (state.output.drain(..).collect(), std::mem::take(&mut state.dropped_output))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listening::tests::Script;
+
+    struct Nowhere;
+
+    impl Line for Nowhere {
+        fn say(&self, _message: FromClient) {}
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn listening_client() -> (Arc<Client>, Script, Arc<Listening>) {
+        let script = Script::default();
+        let listening = Arc::new(Listening::new(script.clone()));
+        let client = Client::listening(Box::new(Nowhere), Arc::downgrade(&listening));
+        client.submit(Graph { wanted: vec![0, 1], ..Graph::default() });
+        (Arc::new(client), script, listening)
+    }
+
+    fn finished(task: ClientTask) -> ToClient {
+        ToClient::Finished { tasks: vec![(task, None)] }
+    }
+
+    fn wait_for(client: &Client, task: ClientTask) -> bool {
+        client.wait_all(&[task], &mut 0, LONG)
+    }
+
+    #[test]
+    fn who_waits_takes_news_in_for_all_who_wait() {
+        let (client, script, _listening) = listening_client();
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| wait_for(&client, 0));
+            script.wait_for_listener();
+            let second = scope.spawn(|| wait_for(&client, 1));
+            while client.lock().waiting == 0 {
+                std::thread::yield_now();
+            }
+            let told = Arc::clone(&client);
+            script.bring(move || told.deliver(finished(1)));
+            assert!(second.join().unwrap());
+            assert!(!first.is_finished());
+            // It listens on for its own.
+            let told = Arc::clone(&client);
+            script.wait_for_listener();
+            script.bring(move || told.deliver(finished(0)));
+            assert!(first.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn who_listens_is_recalled_when_others_bring_what_it_waits_for() {
+        let (client, script, listening) = listening_client();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| wait_for(&client, 0));
+            script.wait_for_listener();
+            client.deliver(finished(0));
+            assert!(thread.join().unwrap());
+        });
+        assert!(listening.turn().is_some(), "it has given its turn back");
+    }
+
+    #[test]
+    fn who_listens_is_recalled_when_the_cluster_ends() {
+        let (client, script, _listening) = listening_client();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| wait_for(&client, 0));
+            script.wait_for_listener();
+            client.deliver(ToClient::Closed { reason: "it was closed".to_owned() });
+            assert!(thread.join().unwrap());
+        });
+        assert_eq!(client.closed().as_deref(), Some("it was closed"));
+    }
+
+    #[test]
+    fn where_nobody_can_listen_waiting_is_as_before() {
+        let (client, _script, listening) = listening_client();
+        drop(listening);
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| wait_for(&client, 0));
+            while client.lock().waiting == 0 {
+                std::thread::yield_now();
+            }
+            client.deliver(finished(0));
+            assert!(thread.join().unwrap());
+        });
     }
 }

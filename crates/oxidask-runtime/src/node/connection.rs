@@ -11,6 +11,8 @@ use oxidask_store::pass;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::poller::Poller;
+
 /// Bytes that are read at once.
 const PIECE: usize = 256 << 10;
 
@@ -23,6 +25,10 @@ struct Out {
     /// Descriptors, each with the number of bytes before the message that it goes with.
     descriptors: VecDeque<(u64, Vec<Arc<OwnedFd>>)>,
     is_broken: bool,
+    /// Somebody sends the rest when the socket takes more.
+    is_watched: bool,
+    /// No poller is to look at the socket any more.
+    is_over: bool,
 }
 
 /// The sending half of a connection. Any thread may use it.
@@ -77,8 +83,48 @@ impl Sender {
 
     /// Sends what waits, as far as the socket takes it.
     pub(super) fn flush(&self) -> Flushed {
+        self.flush_out(&mut self.lock())
+    }
+
+    /// Sends what waits; if there is a rest, a poller is to call this again when the socket takes more.
+    pub(super) fn flush_with(&self, poller: &Poller, number: u64) {
         let mut out = self.lock();
-        let out = &mut *out;
+        let is_left = match self.flush_out(&mut out) {
+            Flushed::All => false,
+            Flushed::Partly => true,
+            Flushed::Broken => return,
+        };
+        if is_left != out.is_watched && !out.is_over {
+            out.is_watched = is_left;
+            // Where it cannot be watched any more, the other end is as good as gone.
+            drop(poller.watch(number, &self.socket, is_left));
+        }
+    }
+
+    /// Adds the socket to a poller that is to come before this one.
+    pub(super) fn add_before(&self, first: &Poller, poller: &Poller, number: u64) {
+        let out = self.lock();
+        // If the system has no memory for it, there is the second one, as before.
+        if !out.is_over && first.add(number, &self.socket).is_ok() {
+            drop(poller.watch(number, &self.socket, out.is_watched));
+        }
+    }
+
+    /// Lets a poller look at the socket anew: whoever is told first has left something there.
+    pub(super) fn leave_to(&self, poller: &Poller, number: u64) {
+        let out = self.lock();
+        if !out.is_over {
+            drop(poller.watch(number, &self.socket, out.is_watched));
+        }
+    }
+
+    /// The socket is of no use any more to a poller.
+    pub(super) fn end(&self, poller: &Poller) {
+        self.lock().is_over = true;
+        poller.remove(&self.socket);
+    }
+
+    fn flush_out(&self, out: &mut Out) -> Flushed {
         while !out.is_broken && !out.outgoing.is_empty() {
             let bytes = out.outgoing.unsent();
             let mut len = bytes.len();
@@ -125,6 +171,17 @@ pub(super) enum ConnectionError {
     Frame(#[from] FrameError),
 }
 
+/// What became of an attempt to receive something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// Some bytes; there may be more.
+    Some,
+    /// There is nothing now.
+    Nothing,
+    /// The other end is gone.
+    End,
+}
+
 /// The receiving half of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Receiver {
@@ -134,18 +191,33 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    /// Takes in what is there; `false` if the other end is gone.
+    /// Takes in what is there, waiting for something if the socket does; `false` if the other end is
+    /// gone.
     pub(super) fn receive(&mut self, socket: &UnixStream) -> Result<bool, ConnectionError> {
         self.buffer.resize(PIECE, 0);
-        match pass::receive(socket, &mut self.buffer, &mut self.descriptors) {
-            Ok(0) => Ok(false),
+        let received = pass::receive(socket, &mut self.buffer, &mut self.descriptors);
+        Ok(self.take_in(received)? != Received::End)
+    }
+
+    /// Takes in what is there, without waiting.
+    pub(super) fn receive_now(&mut self, socket: &UnixStream) -> Result<Received, ConnectionError> {
+        self.buffer.resize(PIECE, 0);
+        let received = pass::receive_now(socket, &mut self.buffer, &mut self.descriptors);
+        self.take_in(received)
+    }
+
+    fn take_in(&mut self, received: io::Result<usize>) -> Result<Received, ConnectionError> {
+        match received {
+            Ok(0) => Ok(Received::End),
             Ok(count) => {
                 self.incoming.extend(&self.buffer[..count]);
-                Ok(true)
+                Ok(Received::Some)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+                io::ErrorKind::ConnectionReset => Ok(Received::End),
+                _ => Err(error.into()),
+            },
         }
     }
 

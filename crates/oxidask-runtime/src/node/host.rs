@@ -6,20 +6,22 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use oxidask_protocol::{FromClient, FromWorker, TaskId, ToClient, ToWorker, WorkerId};
+use oxidask_protocol::{FromWorker, TaskId, ToClient, ToWorker, WorkerId};
 use oxidask_store::{pass, read_deadlines, read_slots};
 
-use super::connection::{Flushed, Receiver, Sender};
+use super::connection::{Receiver, Sender};
+use super::hearing::{Connections, Heard, Talker, WorkersEar, hear_client};
 use super::memory::{Meter, Overgrown};
 use super::poller::{Poller, Ready};
 use super::spiller::Spiller;
 use super::stopped::stopped_workers;
 use crate::arenas::Arenas;
 use crate::cluster::{ClientLine, Cluster, Death, WorkerInfo, WorkerLine};
+use crate::listening::Listening;
 use crate::resources::machine_time;
 
 /// Numbers of the listening sockets among the poller's: where workers connect, and clients.
@@ -103,6 +105,8 @@ pub struct Host {
     cluster: Arc<Cluster>,
     settings: HostSettings,
     poller: Arc<Poller>,
+    connections: Arc<Connections>,
+    listening: Arc<Listening>,
     launcher: Box<dyn Launcher>,
     shared: Mutex<Shared>,
     changed: Condvar,
@@ -132,7 +136,7 @@ impl WorkerLine for SocketWorker {
     }
 
     fn flush(&self) {
-        flush(&self.sender, self.number, &self.poller);
+        self.sender.flush_with(&self.poller, self.number);
     }
 }
 
@@ -156,14 +160,7 @@ impl ClientLine for SocketClient {
     }
 
     fn flush(&self) {
-        flush(&self.sender, self.number, &self.poller);
-    }
-}
-
-fn flush(sender: &Sender, number: u64, poller: &Poller) {
-    if sender.flush() == Flushed::Partly {
-        // One that is closed by now needs no watching.
-        drop(poller.watch_writable(number, sender.socket(), true));
+        self.sender.flush_with(&self.poller, self.number);
     }
 }
 
@@ -179,7 +176,7 @@ enum Peer {
 /// A connection, as the node's thread sees it.
 struct Connection {
     sender: Arc<Sender>,
-    receiver: Receiver,
+    heard: Arc<Mutex<Heard>>,
     peer: Peer,
     slots: Option<OwnedFd>,
     /// When it broke.
@@ -240,10 +237,14 @@ impl Host {
         }
         let spill_folder = settings.memory.as_ref().and_then(|memory| memory.spill_folder.clone());
         let spiller = spill_folder.map(|folder| Spiller::start(&cluster, folder)).transpose()?;
+        let connections = Connections::new(Arc::clone(&cluster), Arc::clone(&poller))?;
+        let connections = Arc::new(connections);
         let host = Arc::new(Self {
             cluster,
             settings,
             poller,
+            listening: Arc::new(Listening::new(WorkersEar(Arc::clone(&connections)))),
+            connections,
             launcher,
             shared: Mutex::default(),
             changed: Condvar::new(),
@@ -264,6 +265,11 @@ impl Host {
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().expect("nothing panics while the lock is held")
+    }
+
+    /// Where clients in this process may listen while they wait.
+    pub fn listening(&self) -> Weak<Listening> {
+        Arc::downgrade(&self.listening)
     }
 
     /// Where workers connect.
@@ -383,7 +389,7 @@ impl Host {
         let mut meter = self.settings.memory.as_ref().map(|memory| Meter::new(memory.worker_limit));
         while !self.is_closing.load(Ordering::SeqCst) {
             let pause = meter.as_ref().map_or(TICK, |meter| meter.pause().min(TICK));
-            if self.poller.wait(pause, &mut ready).is_err() {
+            if self.poller.wait(Some(pause), &mut ready).is_err() {
                 break;
             }
             for one in &ready {
@@ -412,6 +418,7 @@ impl Host {
             }
         }
         // Their sockets go now, not with the last reference to the cluster.
+        self.connections.clear();
         for connection in connections.values() {
             if let Peer::Client(client) = connection.peer {
                 self.cluster.client_lost(client);
@@ -479,27 +486,36 @@ impl Host {
             } else {
                 Peer::Unknown
             };
-            let receiver = Receiver::default();
-            let connection = Connection { sender, receiver, peer, slots: None, broken: None };
+            let heard = Arc::default();
+            if let Peer::Client(client) = peer {
+                self.connections.add(number, Talker::Client(client), &sender, &heard);
+            }
+            let connection = Connection { sender, heard, peer, slots: None, broken: None };
             connections.insert(number, connection);
         }
     }
 
     fn serve_connection(&self, ready: &Ready, connection: &mut Connection) {
-        if ready.is_writable && connection.sender.flush() != Flushed::Partly {
-            let socket = connection.sender.socket();
-            drop(self.poller.watch_writable(ready.number, socket, false));
+        if ready.is_writable {
+            connection.sender.flush_with(&self.poller, ready.number);
         }
         if connection.broken.is_some() {
             return;
         }
-        let is_open = connection.receiver.receive(connection.sender.socket()).unwrap_or(false);
-        let is_sound = match connection.peer {
-            Peer::Client(client) => self.hear_client(client, connection),
-            Peer::Unknown | Peer::Worker(_) => self.hear_worker(ready.number, connection),
-        };
+        let heard = Arc::clone(&connection.heard);
+        let mut heard = heard.lock().expect("nothing panics while the lock is held");
+        let is_open = heard.receiver.receive(connection.sender.socket()).unwrap_or(false);
+        let is_sound = !heard.is_to_end
+            && match connection.peer {
+                Peer::Client(client) => hear_client(&self.cluster, client, &mut heard.receiver),
+                Peer::Unknown | Peer::Worker(_) => {
+                    self.hear_worker(ready.number, connection, &mut heard.receiver)
+                }
+            };
         if !is_sound || !is_open {
-            self.poller.remove(connection.sender.socket());
+            heard.is_over = true;
+            connection.sender.end(&self.poller);
+            self.connections.remove(ready.number);
             connection.broken = Some(Instant::now());
             if let (Peer::Worker(worker), false) = (connection.peer, is_sound) {
                 self.launcher.kill(worker);
@@ -508,30 +524,19 @@ impl Host {
     }
 
     /// `false` if what it says makes no sense.
-    fn hear_client(&self, client: u64, connection: &mut Connection) -> bool {
-        loop {
-            match connection.receiver.next_message::<FromClient>() {
-                Ok(None) => return true,
-                Ok(Some(FromClient::Close)) | Err(_) => return false,
-                Ok(Some(FromClient::Arena)) => match connection.receiver.take_descriptor() {
-                    Some(descriptor) => {
-                        self.cluster.client_arena_added(client, descriptor);
-                    }
-                    None => return false,
-                },
-                Ok(Some(message)) => self.cluster.hear_client(client, message),
-            }
-        }
-    }
-
-    /// `false` if what it says makes no sense.
-    fn hear_worker(&self, number: u64, connection: &mut Connection) -> bool {
+    fn hear_worker(
+        &self,
+        number: u64,
+        connection: &mut Connection,
+        receiver: &mut Receiver,
+    ) -> bool {
         let mut messages = Vec::new();
         let is_sound = loop {
-            match connection.receiver.next_message::<FromWorker>() {
+            match receiver.next_message::<FromWorker>() {
                 Ok(None) => break true,
                 Ok(Some(FromWorker::Joined { worker, pid, threads })) => {
-                    if !self.joined(number, connection, worker, pid, threads) {
+                    let descriptors = (receiver.take_descriptor(), receiver.take_descriptor());
+                    if !self.joined(number, connection, descriptors, worker, pid, threads) {
                         break false;
                     }
                 }
@@ -542,6 +547,7 @@ impl Host {
         if let Peer::Worker(worker) = connection.peer
             && !messages.is_empty()
         {
+            self.connections.hear_clients();
             self.cluster.hear_worker(worker, messages);
         }
         is_sound
@@ -552,13 +558,12 @@ impl Host {
         &self,
         number: u64,
         connection: &mut Connection,
+        descriptors: (Option<OwnedFd>, Option<OwnedFd>),
         worker: WorkerId,
         pid: u32,
         threads: u32,
     ) -> bool {
-        let arena = connection.receiver.take_descriptor();
-        let slots = connection.receiver.take_descriptor();
-        let (Some(arena), Some(slots), Peer::Unknown) = (arena, slots, connection.peer) else {
+        let ((Some(arena), Some(slots)), Peer::Unknown) = (descriptors, connection.peer) else {
             return false;
         };
         let mut shared = self.lock();
@@ -581,6 +586,8 @@ impl Host {
         });
         let info = WorkerInfo { pid, threads, arena: Some(worker.0), name };
         self.cluster.worker_joined(worker, info, line);
+        let talker = Talker::Worker(worker);
+        self.connections.add(number, talker, &connection.sender, &connection.heard);
         self.changed.notify_all();
         true
     }

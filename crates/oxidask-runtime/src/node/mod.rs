@@ -2,6 +2,7 @@
 
 mod client;
 mod connection;
+mod hearing;
 mod host;
 mod memory;
 mod poller;

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use oxidask_protocol::{
 };
 use rustc_hash::FxHashMap;
 
+use crate::listening::{Listening, Turn};
 use crate::patience::{self, Patience};
 
 /// Where a worker's messages go: to the cluster in the same process, or to a socket.
@@ -107,8 +108,24 @@ struct Inner {
     /// Those of them that wait for a task, and those of these that were woken for one.
     idle: usize,
     woken: usize,
+    /// Where the one of them is that waits for news of the node itself.
+    listener: Listener,
     /// What tasks lasted lately, in nanoseconds.
     mean_ns: Option<u64>,
+}
+
+/// What a thread does that waits for a task where news comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Listener {
+    /// There is none.
+    #[default]
+    Away,
+    /// It waits, and ends that if it is recalled.
+    Waits,
+    /// It was recalled.
+    Recalled,
+    /// It takes in what has come, and will take a task then.
+    TakesIn,
 }
 
 /// Waking a thread and handing it the interpreter costs about as much as tasks of this length.
@@ -132,6 +149,12 @@ impl Inner {
         };
         let since = self.stirred_at.map_or(HESITATION, |at| at.elapsed());
         if first.urgency > deepest { Duration::ZERO } else { HESITATION.saturating_sub(since) }
+    }
+
+    /// A thread that was idle is not any more.
+    fn wakes_up(&mut self) {
+        self.idle -= 1;
+        self.woken = self.woken.saturating_sub(1);
     }
 
     fn lend(&mut self, urgency: Option<i64>) {
@@ -181,7 +204,7 @@ pub enum Meanwhile {
 pub const MOST_SPARE_THREADS: usize = 64;
 
 /// What a worker was told and has not done.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Inbox {
     inner: Mutex<Inner>,
     /// Notified when a task comes.
@@ -194,6 +217,8 @@ pub struct Inbox {
     waiting: AtomicUsize,
     /// Of threads that have nothing to do.
     patience: Patience,
+    /// Where a thread that has nothing to do may listen, if the cluster is in another process.
+    listening: OnceLock<Weak<Listening>>,
     /// Whether clients are in the same process, with one interpreter for all.
     is_beside_clients: bool,
 }
@@ -206,13 +231,19 @@ impl Inbox {
         inbox
     }
 
-    /// The same for a worker in the process of its clients.
+    /// The same for a worker in the process of its clients, with one interpreter that a thread at a time
+    /// has.
     pub fn beside_clients(slots: usize) -> Self {
         Self { is_beside_clients: true, ..Self::new(slots) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("nothing panics while the lock is held")
+    }
+
+    /// From now on threads that have nothing to do wait there.
+    pub(crate) fn set_listening(&self, listening: &Arc<Listening>) {
+        self.listening.get_or_init(|| Arc::downgrade(listening));
     }
 
     /// Takes in what the worker is told. Some of it is answered at once.
@@ -226,7 +257,9 @@ impl Inbox {
                 let place = inner.runs.len() - before.count();
                 inner.runs.insert(place, run);
                 self.waiting.store(inner.runs.len(), Ordering::SeqCst);
-                if inner.is_worth_waking() {
+                // Who takes it in takes one itself.
+                let own = usize::from(inner.listener == Listener::TakesIn);
+                if inner.runs.len() > own && inner.is_worth_waking() {
                     self.wake(&mut inner);
                 }
                 None
@@ -270,6 +303,7 @@ impl Inbox {
             ToWorker::Close => {
                 inner.is_closed = true;
                 self.ready.notify_all();
+                self.recall(&mut inner);
                 self.chore.notify_all();
                 None
             }
@@ -287,7 +321,22 @@ impl Inbox {
 
     fn wake(&self, inner: &mut Inner) {
         inner.woken += 1;
-        self.ready.notify_one();
+        if !self.recall(inner) {
+            self.ready.notify_one();
+        }
+    }
+
+    /// Wakes the thread that listens; `false` if none does.
+    fn recall(&self, inner: &mut Inner) -> bool {
+        if inner.listener != Listener::Waits {
+            return false;
+        }
+        inner.listener = Listener::Recalled;
+        // Who listens keeps it alive.
+        if let Some(listening) = self.listening.get().and_then(Weak::upgrade) {
+            listening.recall();
+        }
+        true
     }
 
     fn add_chore(&self, inner: &mut Inner, chore: Chore) {
@@ -335,8 +384,10 @@ impl Inbox {
     /// Waits for the next task, at most so long.
     pub fn next_run(&self, at_most: Duration) -> Taken {
         let begin = Instant::now();
+        let listening = self.listening.get().and_then(Weak::upgrade);
+        let turn = listening.as_deref().and_then(Listening::turn);
         let mut inner = self.lock();
-        if inner.runs.is_empty() && !inner.is_closed {
+        if turn.is_none() && inner.runs.is_empty() && !inner.is_closed {
             drop(inner);
             if self.patience.look(at_most, || self.waiting() > 0) && self.is_beside_clients {
                 // Who has submitted the task will wait for it in a moment, and has the interpreter
@@ -364,14 +415,40 @@ impl Inbox {
             let hesitation = inner.hesitation();
             let left = if hesitation.is_zero() { left } else { left.min(hesitation) };
             inner.idle += 1;
-            inner = self
-                .ready
-                .wait_timeout(inner, left)
-                .expect("nothing panics while the lock is held")
-                .0;
-            inner.idle -= 1;
-            inner.woken = inner.woken.saturating_sub(1);
+            inner = match &turn {
+                Some(turn) => self.listen(inner, turn, left),
+                None => self.sleep(inner, left),
+            };
         }
+    }
+
+    fn sleep<'a>(&'a self, inner: MutexGuard<'a, Inner>, left: Duration) -> MutexGuard<'a, Inner> {
+        let woken = self.ready.wait_timeout(inner, left);
+        let mut inner = woken.expect("nothing panics while the lock is held").0;
+        inner.wakes_up();
+        inner
+    }
+
+    /// Waits for news of the node, or until it is woken, and takes the news in.
+    fn listen<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner>,
+        turn: &Turn<'_>,
+        left: Duration,
+    ) -> MutexGuard<'a, Inner> {
+        // Under the lock under which it was seen that there is nothing: who brings something from
+        // here on recalls this thread, before it waits or while it does.
+        inner.listener = Listener::Waits;
+        drop(inner);
+        turn.wait(left);
+        let mut inner = self.lock();
+        inner.wakes_up();
+        inner.listener = Listener::TakesIn;
+        drop(inner);
+        turn.take_in();
+        let mut inner = self.lock();
+        inner.listener = Listener::Away;
+        inner
     }
 
     /// A thread for tasks begins.
@@ -532,6 +609,7 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listening::tests::Script;
 
     fn run(task: u32) -> ToWorker {
         ToWorker::Run(Run {
@@ -709,5 +787,108 @@ mod tests {
             panic!("nothing was taken")
         };
         assert_eq!(run.task, TaskId(1));
+    }
+
+    // ---- Threads that listen ----
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn listened_to(slots: usize) -> (Arc<Inbox>, Script, Arc<Listening>) {
+        let (inbox, script) = (Arc::new(Inbox::new(slots)), Script::default());
+        let listening = Arc::new(Listening::new(script.clone()));
+        inbox.set_listening(&listening);
+        (inbox, script, listening)
+    }
+
+    fn next(inbox: &Inbox) -> Option<u32> {
+        match inbox.next_run(LONG) {
+            Taken::Run(run) => Some(run.task.0),
+            Taken::Closed => None,
+            Taken::Nothing => panic!("time is up"),
+        }
+    }
+
+    #[test]
+    fn who_listens_takes_a_task_that_it_has_heard_of_and_wakes_nobody_for_it() {
+        let (inbox, script, _listening) = listened_to(2);
+        inbox.thread_begins();
+        inbox.thread_begins();
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| next(&inbox));
+            script.wait_for_listener();
+            let second = scope.spawn(|| next(&inbox));
+            while inbox.lock().idle < 2 {
+                std::thread::yield_now();
+            }
+            let told = Arc::clone(&inbox);
+            script.bring(move || drop(told.deliver(run(0))));
+            assert_eq!(first.join().unwrap(), Some(0));
+            assert_eq!(inbox.lock().woken, 0);
+            // The next one is for the thread that sleeps, whoever brings it.
+            inbox.deliver(run(1));
+            assert_eq!(second.join().unwrap(), Some(1));
+        });
+    }
+
+    #[test]
+    fn who_listens_wakes_another_thread_for_a_second_task() {
+        let (inbox, script, _listening) = listened_to(2);
+        inbox.thread_begins();
+        inbox.thread_begins();
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| next(&inbox));
+            script.wait_for_listener();
+            let second = scope.spawn(|| next(&inbox));
+            while inbox.lock().idle < 2 {
+                std::thread::yield_now();
+            }
+            let told = Arc::clone(&inbox);
+            script.bring(move || {
+                told.deliver(run(0));
+                told.deliver(run(1));
+            });
+            let mut tasks = [first.join().unwrap(), second.join().unwrap()];
+            tasks.sort_unstable();
+            assert_eq!(tasks, [Some(0), Some(1)]);
+        });
+    }
+
+    #[test]
+    fn who_listens_is_recalled_for_a_task_that_others_bring_and_for_the_end() {
+        let (inbox, script, _listening) = listened_to(1);
+        inbox.thread_begins();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| next(&inbox));
+            script.wait_for_listener();
+            inbox.deliver(run(0));
+            assert_eq!(thread.join().unwrap(), Some(0));
+            inbox.task_ended(0, 1);
+            let thread = scope.spawn(|| next(&inbox));
+            script.wait_for_listener();
+            inbox.deliver(ToWorker::Close);
+            assert_eq!(thread.join().unwrap(), None);
+        });
+    }
+
+    #[test]
+    fn who_listens_is_recalled_when_a_task_waits_behind_one_that_is_not_short() {
+        let (inbox, script, _listening) = listened_to(2);
+        inbox.thread_begins();
+        inbox.thread_begins();
+        inbox.deliver(run(0));
+        assert_eq!(taken(&inbox), Some(0));
+        inbox.task_ended(0, 1);
+        inbox.deliver(run(1));
+        assert_eq!(taken(&inbox), Some(1));
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| next(&inbox));
+            script.wait_for_listener();
+            // As short as the one before, so it is left to the thread that is awake.
+            inbox.deliver(run(2));
+            let mut seen = None;
+            inbox.wake_if_stuck(&mut seen);
+            inbox.wake_if_stuck(&mut seen);
+            assert_eq!(thread.join().unwrap(), Some(2));
+        });
     }
 }
