@@ -6,10 +6,12 @@ and at most as much memory as Dask with threads, and no peer is both faster and 
     python benches/array_peers.py --peer-python /path/to/venv/bin/python
     python benches/array_peers.py --cases svd histogram --sources cheap --repeat 3
 
-Each measurement is a process of its own with a thread for each core; libraries take turns, and
-medians count. In each process the case is first computed with small chunks and compared with NumPy.
-`source s` is the time to make the chunks and throw them away, so that the rest is work. Chunks are
-random numbers of one seed (`random`), or a copy of one chunk times a number (`cheap`). `peak MB` is
+Each measurement is a process of its own with a thread for each core; libraries take turns, each
+round begins with another one, and medians count. Memory is touched before, for a virtual machine
+whose host has to find it first would be slow to whoever comes first. In each process the case is
+first computed with small chunks and compared with NumPy. `source s` is the time to make the chunks
+and throw them away, so that the rest is work. Chunks are random numbers of one seed (`random`), or
+one chunk times a number (`cheap`, which Dask makes anew for each product of a matmul). `peak MB` is
 what the process and its children had at most. Peers: Dask's threads, dask-array (the package of
 that name) with the same threads, and dask-array on Frisky's cluster in a process. Frisky is told a
 memory limit of 4 GB, but for the rechunk, which has to keep all; the others take none in a process.
@@ -23,6 +25,7 @@ import json
 import math
 import os
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -37,8 +40,8 @@ import numpy as np
 import harness
 
 COLUMNS = [
-    *("case", "source", "library", "GB", "seconds", "source s", "peak MB", "time ×", "peak ×"),
-    *("answer", "exit"),
+    *("case", "source", "library", "GB", "seconds", "source s", "cpu s", "peak MB"),
+    *("time ×", "peak ×", "answer", "exit"),
 ]
 LIBRARIES = ["oxidask", "dask", "dask-array", "frisky"]
 SOURCES = ["random", "cheap"]
@@ -46,6 +49,7 @@ SEED = 5
 SOURCE = "source"
 LIMIT = 4_000_000_000
 PAUSE = 0.05
+TOUCHED = 6_000_000_000
 
 # Exit status of a child whose library is not installed.
 NOT_INSTALLED = 77
@@ -236,12 +240,13 @@ def measure(measurement: Measurement) -> dict[str, Any]:
         x = source(da, measurement.source, case.quick, case.small)
         is_right = np.allclose(compute(case.ours(da, x)), case.numpy(compute(x)), rtol=1e-9)
         grid = case.quick if measurement.is_quick else case.grid
-        begin = time.perf_counter()
+        begin, cpu_begin = time.perf_counter(), time.process_time()
         result = compute(case.ours(da, source(da, measurement.source, grid, case.block)))
-        seconds = time.perf_counter() - begin
+        seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu_begin
         return {
             "GB": math.prod(grid) * math.prod(case.block) * 8 / 1e9,
             "seconds": seconds,
+            "cpu s": cpu,
             "peak MB": most_of_this_process() / 1e6,
             "as NumPy": bool(is_right),
             "digest": digest(np.asarray(result, dtype=float)),
@@ -319,6 +324,9 @@ def run(measurement: Measurement, peer_python: str) -> dict[str, Any] | None:
     """Run one measurement; return its row, or None if the library is not there."""
     python = sys.executable if measurement.library == "oxidask" else peer_python
     arguments = [str(Path(__file__).resolve()), "--child", json.dumps(asdict(measurement))]
+    if not measurement.is_quick:
+        touch = f"import numpy; numpy.empty({TOUCHED}, 'u1').fill(1)"
+        subprocess.run([sys.executable, "-c", touch], check=True)
     with Watch() as watch:
         child = harness.run_child(arguments, python=python, timeout=600)
     if child.exit == NOT_INSTALLED:
@@ -336,7 +344,8 @@ def median_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
     failed = [row for row in rows if row["exit"] != 0]
     if failed:
         return failed[0]
-    medians = {key: statistics.median(row[key] for row in rows) for key in ("seconds", "peak MB")}
+    keys = ("seconds", "cpu s", "peak MB")
+    medians = {key: statistics.median(row[key] for row in rows) for key in keys}
     alike = all(np.allclose(row["digest"], rows[0]["digest"], rtol=1e-9) for row in rows)
     is_right = alike and all(row["as NumPy"] for row in rows)
     return {**rows[0], **medians, "rounds": len(rows), "as NumPy": is_right}
@@ -410,10 +419,11 @@ def main() -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     libraries = list(options.libraries)
     found: dict[Measurement, list[dict[str, Any]]] = {}
-    for _ in range(1 if options.quick else options.repeat):
+    for number in range(1 if options.quick else options.repeat):
         for case in options.cases:
             for kind in options.sources:
-                for library in list(libraries):
+                first_of_round = number % len(libraries)
+                for library in libraries[first_of_round:] + libraries[:first_of_round]:
                     measurement = Measurement(case, kind, library, options.quick)
                     row = run(measurement, options.peer_python)
                     if row is None:

@@ -1,5 +1,7 @@
 """Blocks that kernels work on part by part, or write into: the same results as for small ones."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from compare import assert_same
@@ -163,3 +165,59 @@ def test_histograms_of_numbers_far_from_zero_and_of_none():
     odd = np.array([np.nan, np.inf, -np.inf, 0.5, 2.0])
     assert_same(da.histogram(da.from_array(odd), bins=2, range=(0, 1))[0], [0, 1])
     assert_same(da.histogram(da.from_array(odd[:3]), bins=2, range=(0, 1))[0], [0, 0])
+
+
+def most_blocks(lazy, nbytes):
+    """Compute in this thread; return the result, and how many blocks of memory that took."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        result = lazy.compute(scheduler="sync")
+        return result, (tracemalloc.get_traced_memory()[1] - before) / nbytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_chains_of_calls_write_into_what_nobody_else_sees():
+    values = RANDOM.random(100_000)
+    x = da.from_array(values.copy()).persist()
+    expected = ((values + 1) * 2 - values) / np.maximum(values * 3, 1.5) - (1 - values * values)
+    lazy = ((x + 1) * 2 - x) / np.maximum(x * 3, 1.5) - (1 - x * x)
+    result, blocks = most_blocks(lazy, values.nbytes)
+    np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(x.compute(), values)
+    # The result, another factor, and what comes out with memory of its own.
+    assert blocks < 3.5
+    _, blocks = most_blocks((((x + 1) * 2 - x) * 3 + 4).sum(), values.nbytes)
+    assert blocks < 1.5
+
+
+def test_what_others_see_or_what_does_not_fit_is_not_written_to():
+    values = RANDOM.random(100_000)
+    whole = np.ones(100_000)
+    x = da.from_array(values.copy())
+    kept = []
+
+    def keep(block):
+        kept.append(block)
+        return block
+
+    y = x.map_blocks(keep, dtype="f8", meta=np.empty(0))
+    np.testing.assert_array_equal((y + 1).compute(), values + 1)
+    np.testing.assert_array_equal((y.map_blocks(lambda block: block[:]) * 2).compute(), values * 2)
+    np.testing.assert_array_equal(kept[-1], values)
+    np.testing.assert_array_equal(da.map_blocks(lambda _: whole, x, dtype="f8") + 1, whole + 1)
+    np.testing.assert_array_equal(whole, 1)
+    twice = x + 1
+    np.testing.assert_array_equal((twice * twice).compute(), (values + 1) ** 2)
+    for other in (np.float32(2), 2, 10**25, 1j, np.arange(100_000), np.ones((2, 1))):
+        expected = (values * 2 + 1) * other
+        found = ((x * 2 + 1) * other).compute()
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype
+    for kind in ("f4", "i8", ">f8", "c16"):
+        one = (values * 100).astype(kind)
+        found = ((da.from_array(one) + 1) * 2.5).compute()
+        np.testing.assert_array_equal(found, (one + 1) * 2.5)
+        assert found.dtype == ((one + 1) * 2.5).dtype
+    assert_same((x + 1) > 1.5, values + 1 > 1.5)

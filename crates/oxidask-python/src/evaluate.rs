@@ -14,6 +14,8 @@ use pyo3::marker::Ungil;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyTuple};
 
+use crate::in_place::{keyword_out, place_for_result};
+
 /// `PyObject_Vectorcall`, as a function through which a thread may be ended: see `HangThread`.
 type Vectorcall = unsafe extern "C-unwind" fn(
     *mut ffi::PyObject,
@@ -119,7 +121,14 @@ fn run(
         let value = match op.kind() {
             OpKind::Literal(number) => literals[number as usize].clone_ref(py),
             OpKind::Dependency(place) => dependency(place)?,
-            OpKind::Call(arguments) => call(py, stack, arguments as usize, None)?,
+            OpKind::Call(arguments) => match place_for_result(py, top(stack, arguments))? {
+                None => call(py, stack, arguments as usize, None)?,
+                Some(place) => {
+                    let out = top(stack, arguments)[1 + place].clone_ref(py);
+                    stack.push(out);
+                    call(py, stack, arguments as usize + 1, Some(keyword_out(py)?))?
+                }
+            },
             OpKind::CallKeywords(arguments) => {
                 let names = stack.pop().expect(WELL_FORMED);
                 call(py, stack, arguments as usize, Some(&names))?
@@ -157,6 +166,11 @@ fn run(
 }
 
 const WELL_FORMED: &str = "templates are well-formed: TemplateBuilder::finish checks them";
+
+/// A function and its arguments, which are the topmost values.
+fn top(stack: &[Py<PyAny>], arguments: u32) -> &[Py<PyAny>] {
+    &stack[stack.len().checked_sub(arguments as usize + 1).expect(WELL_FORMED)..]
+}
 
 fn split_off(stack: &mut Vec<Py<PyAny>>, len: usize) -> std::vec::IntoIter<Py<PyAny>> {
     stack.split_off(stack.len() - len).into_iter()

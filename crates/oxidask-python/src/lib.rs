@@ -32,6 +32,7 @@ mod evaluate;
 mod graph;
 mod graph_view;
 mod identity;
+mod in_place;
 mod layer;
 mod layered;
 mod origin;

@@ -63,12 +63,12 @@ fn kind_of(value: &Bound<'_, PyAny>) -> Option<Kind> {
 
 static ARRAY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
-fn is_array(value: &Bound<'_, PyAny>) -> bool {
+pub(crate) fn is_array(value: &Bound<'_, PyAny>) -> bool {
     is_of(value, &ARRAY, "numpy", "ndarray")
 }
 
 /// Whether an array is of no class derived from `numpy.ndarray`.
-fn is_plain(array: &Bound<'_, PyAny>) -> bool {
+pub(crate) fn is_plain(array: &Bound<'_, PyAny>) -> bool {
     ARRAY.get(array.py()).is_some_and(|class| array.get_type().is(class))
 }
 
@@ -306,7 +306,7 @@ pub(crate) fn with_cure(py: Python<'_>, error: PyErr) -> PyErr {
 
 // ---- Arrays ----
 
-fn is_writeable(array: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(crate) fn is_writeable(array: &Bound<'_, PyAny>) -> PyResult<bool> {
     flag(array, intern!(array.py(), "writeable"))
 }
 
@@ -365,7 +365,7 @@ fn keeper_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAn
 
 /// Whether the memory of an array belongs to nobody else: neither the array nor anything that keeps
 /// its memory is held by others. To be asked by who has the only reference.
-fn has_its_memory_alone(array: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(crate) fn has_its_memory_alone(array: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = array.py();
     if !is_plain(array)
         && let Some(mask) = array.getattr_opt(intern!(py, "_mask"))?
@@ -400,7 +400,7 @@ fn is_chain_held_once(py: Python<'_>, array: *mut ffi::PyObject) -> PyResult<boo
 
 /// Whether there is one reference to an object.
 #[cfg(not(Py_GIL_DISABLED))]
-fn is_held_once(_py: Python<'_>, object: *mut ffi::PyObject) -> bool {
+pub(crate) fn is_held_once(_py: Python<'_>, object: *mut ffi::PyObject) -> bool {
     // SAFETY: the object is alive, and the thread is attached.
     unsafe { ffi::Py_REFCNT(object) == 1 }
 }
@@ -408,7 +408,7 @@ fn is_held_once(_py: Python<'_>, object: *mut ffi::PyObject) -> bool {
 /// Whether there is one reference to an object. That is known only of what the calling thread has
 /// made: the counts of others may change while they are read.
 #[cfg(Py_GIL_DISABLED)]
-fn is_held_once(py: Python<'_>, object: *mut ffi::PyObject) -> bool {
+pub(crate) fn is_held_once(py: Python<'_>, object: *mut ffi::PyObject) -> bool {
     use std::sync::atomic::Ordering;
     // What this thread has made bears its number.
     let own = PyList::empty(py);
