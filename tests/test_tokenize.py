@@ -813,3 +813,28 @@ def test_many_threads_get_the_same_tokens():
 def test_tokens_of_plain_values_stay_as_they_are():
     found = {text: tokenize(eval(text)) for text in GOLDEN}
     assert found == GOLDEN
+
+
+def test_large_content_is_hashed_in_blocks_whatever_its_layout():
+    rows = np.random.default_rng(5).integers(0, 255, (3_001, 8_009), dtype=np.uint8)
+    token = tokenize(rows)
+    assert tokenize(np.asfortranarray(rows)) == token
+    wide = np.zeros((3_001, 2 * 8_009), dtype=np.uint8)
+    wide[:, ::2] = rows
+    assert tokenize(wide[:, ::2]) == token
+    assert tokenize(rows.reshape(8_009, 3_001)) != token
+    tokens = {token}
+    for place in (0, 8 * 2**20 - 1, 8 * 2**20, 20_000_000, rows.size - 1):
+        other = rows.copy()
+        other.flat[place] ^= 1
+        tokens.add(tokenize(other))
+        tokens.add(tokenize(other.tobytes()))
+    assert len(tokens) == 11
+    # Two blocks that change places are another array.
+    block = 8 * 2**20
+    swapped = rows.copy().reshape(-1)
+    swapped[:block], swapped[block : 2 * block] = (
+        swapped[block : 2 * block].copy(),
+        swapped[:block].copy(),
+    )
+    assert tokenize(swapped.reshape(rows.shape)) not in tokens

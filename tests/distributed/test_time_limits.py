@@ -16,8 +16,8 @@ import oxidask.array
 from oxidask import annotate, delayed
 from oxidask.distributed import Client, LocalCluster, TimeLimitError, get_client, wait
 
-# What stops a task may reach it in a function of which CPython cannot raise, such as one that a weak
-# reference calls; it is written to `sys.stderr` then, and the task is given up a little later.
+# What stops a task may reach it in a function of which CPython cannot raise, such as one that a
+# weak reference calls; it is written to `sys.stderr` then, and the task is given up a little later.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 PENDING = {}

@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyType};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::atom::{self, Tag};
-use super::buffer;
+use super::buffer::Content;
 
 /// Bytes made contiguous at once, for arrays that are not.
 const COPY_BYTES: usize = 16 << 20;
@@ -136,14 +136,16 @@ fn digest_array(array: &Bound<'_, PyAny>, types: &NumpyTypes) -> PyResult<Option
     hasher.update(&header);
     let n_bytes: usize = array.getattr(intern!(py, "nbytes"))?.extract()?;
     if n_bytes > 0 {
-        update_in_c_order(&mut hasher, array, &shape, n_bytes, types)?;
+        let mut content = Content::new(&mut hasher, n_bytes);
+        update_in_c_order(&mut content, array, &shape, n_bytes, types)?;
+        content.finish();
     }
     Ok(Some(hasher.digest128()))
 }
 
 /// Feeds the items in C order; arrays laid out otherwise are copied some rows at a time.
 fn update_in_c_order(
-    hasher: &mut Xxh3,
+    content: &mut Content<'_>,
     array: &Bound<'_, PyAny>,
     shape: &[usize],
     n_bytes: usize,
@@ -152,7 +154,7 @@ fn update_in_c_order(
     let py = array.py();
     let flags = array.getattr(intern!(py, "flags"))?;
     if flags.getattr(intern!(py, "c_contiguous"))?.extract()? {
-        return update_contiguous(hasher, array, types);
+        return update_contiguous(content, array, types);
     }
     let rows = shape[0];
     let rows_at_once = (COPY_BYTES * rows / n_bytes).max(1);
@@ -161,13 +163,13 @@ fn update_in_c_order(
         let part =
             array.get_item(pyo3::types::PySlice::new(py, start as isize, stop as isize, 1))?;
         let copied = part.call_method1(intern!(py, "copy"), ("C",))?;
-        update_contiguous(hasher, &copied, types)?;
+        update_contiguous(content, &copied, types)?;
     }
     Ok(())
 }
 
 fn update_contiguous(
-    hasher: &mut Xxh3,
+    content: &mut Content<'_>,
     array: &Bound<'_, PyAny>,
     types: &NumpyTypes,
 ) -> PyResult<()> {
@@ -175,6 +177,6 @@ fn update_contiguous(
     let flat = array.call_method1(intern!(py, "reshape"), (-1,))?;
     let bytes = flat.call_method1(intern!(py, "view"), (&types.uint8,))?;
     let buffer = PyBuffer::<u8>::get(&bytes)?;
-    buffer::update(py, hasher, &buffer);
+    content.update(py, &buffer);
     Ok(())
 }
