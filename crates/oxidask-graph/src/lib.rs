@@ -19,7 +19,9 @@ mod fuse;
 mod order;
 mod template;
 
-pub use blocks::{Axis, BlockRef, Blocks, Expanded, Input, Plan, SLAB, Segment, Slab, Slabs, Step};
+pub use blocks::{
+    Axis, BlockRef, Blocks, Expanded, Input, Part, Plan, SLAB, Segment, Slab, Slabs, Step,
+};
 pub use cull::cull;
 pub use edges::{Edges, EdgesBuilder};
 pub use error::{GraphError, check_acyclic};

@@ -95,7 +95,7 @@ impl Op {
     }
 
     /// How many values the step pops and pushes.
-    fn pops_and_pushes(self) -> (usize, usize) {
+    pub(crate) fn pops_and_pushes(self) -> (usize, usize) {
         match self.kind() {
             OpKind::Dependency(_) | OpKind::Literal(_) => (0, 1),
             OpKind::List(len) | OpKind::Tuple(len) | OpKind::Set(len) => (len as usize, 1),

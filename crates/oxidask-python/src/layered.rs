@@ -53,6 +53,28 @@ pub(crate) fn collect_to_run(py: Python<'_>, roots: &[Py<Delayed>]) -> PyResult<
     }
 }
 
+/// What one part of a plan is: its name, its blocks along each axis, how many are needed, whether
+/// they are tasks, the functions that a task calls in order, and which parts it reads.
+type PartOfPlan = (Option<String>, Vec<u32>, usize, bool, Vec<Py<PyAny>>, Vec<u32>);
+
+/// What would be run for `tasks`, each part behind what it reads, and the numbers of the parts.
+#[pyfunction]
+pub(crate) fn outline(py: Python<'_>, tasks: Vec<Py<Delayed>>) -> PyResult<Vec<(u32, PartOfPlan)>> {
+    let (graph, plan, owners, wanted) = collect_plan(py, &tasks)?;
+    let parts = py.detach(|| plan.outline(&wanted)).into_iter().map(|part| {
+        let name = match &owners[part.node as usize] {
+            Owner::Layer(layer) => Some(layer.get().label.bind(py).to_cow()?.into_owned()),
+            Owner::Task(task) => Some(task.get().key_text(py)),
+            Owner::Nobody => None,
+        };
+        let literal = |&number: &u32| graph.literals[number as usize].clone_ref(py);
+        let functions = part.functions.iter().map(literal).collect();
+        let described = (name, part.grid, part.blocks, part.has_tasks, functions, part.inputs);
+        Ok((part.node, described))
+    });
+    parts.collect()
+}
+
 /// Writes all tasks of a plan.
 fn write_whole(
     py: Python<'_>,

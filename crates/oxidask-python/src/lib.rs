@@ -84,6 +84,8 @@ mod _core {
     #[pymodule_export]
     use super::layer::{Layer, along_axis, read_blocks};
     #[pymodule_export]
+    use super::layered::outline;
+    #[pymodule_export]
     use super::raw_graph::{persisted, task_from_parts, tasks_of_graph};
     #[pymodule_export]
     use super::resources::ResourceSampler;

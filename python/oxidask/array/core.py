@@ -250,6 +250,39 @@ class Array(DaskMethodsMixin, np.lib.mixins.NDArrayOperatorsMixin):
 
     # ---- The collection protocol ----
 
+    def optimize(self, **kwargs: Any) -> Array:
+        """Return the array: what runs is always optimised, and `pprint` shows it.
+
+        Parameters
+        ----------
+        **kwargs
+            Taken for compatibility.
+
+        Returns
+        -------
+        Array
+            The array itself.
+
+        Examples
+        --------
+        >>> import oxidask.array as da
+        >>> x = da.ones((4, 4), chunks=2)
+        >>> ((x + 1) * 2 + x.T).sum().optimize().pprint()
+        sum: 1 task of fold_and_squeeze
+          sum: 4 tasks, 2 × 2 of ones → add → multiply → ones → transpose → add → reduce_block
+        """
+        return self
+
+    def pprint(self) -> None:
+        """Print what will be run: each step, its tasks and what they call, and what it reads.
+
+        Operations that were joined are one step, whose calls stand in the order in which a task
+        makes them. Blocks that nobody needs are left out.
+        """
+        from oxidask.array import _plan
+
+        print(_plan.text(self))
+
     def __dask_graph__(self) -> Mapping[Any, Any]:
         return _Graph(self._expr)
 

@@ -14,6 +14,7 @@
 
 mod expand;
 mod fuse;
+mod outline;
 mod slabs;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use crate::{Edges, Op, OpKind};
 
 pub use expand::{Expanded, Segment};
+pub use outline::Part;
 pub use slabs::{SLAB, Slab, Slabs};
 
 /// A block of a node of a plan. A single task is a node of one block.

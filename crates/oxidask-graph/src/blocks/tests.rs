@@ -360,3 +360,25 @@ fn few_tasks_and_many_that_several_read_are_written_at_once() {
     wanted.extend(all_of(&plan, y));
     assert!(plan.slabs(&wanted).is_err());
 }
+
+#[test]
+fn an_outline_says_what_is_called_in_which_order() {
+    let mut plan = Plan::default();
+    let x = source(&mut plan, &[2, 4], false);
+    let y = map(&mut plan, 101, &[2, 4], vec![same(x, 2)]);
+    let rows = Edges::from_rows([vec![0, 1], vec![2, 3]]);
+    let input = Input { node: y, axes: vec![Axis::same(0), Axis::by(1, rows)], is_list: true };
+    let sums = map(&mut plan, 102, &[2, 2], vec![input]);
+    let wanted = [BlockRef { node: sums, block: 0 }];
+    plan.fuse(&wanted);
+    let part = |node, grid: &[u32], blocks, functions: &[u32], inputs: &[u32]| Part {
+        node,
+        grid: grid.to_vec(),
+        blocks,
+        has_tasks: true,
+        functions: functions.to_vec(),
+        inputs: inputs.to_vec(),
+    };
+    let expected = [part(y, &[2, 4], 2, &[100, 101], &[]), part(sums, &[2, 2], 1, &[102], &[y])];
+    assert_eq!(plan.outline(&wanted), expected);
+}

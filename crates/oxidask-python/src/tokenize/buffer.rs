@@ -176,8 +176,7 @@ impl Bytes<'_> {
             digests
         });
         digests.sort_unstable_by_key(|(block, _)| *block);
-        let digests = digests.into_iter().map(|(_, digest)| digest).collect();
-        digests
+        digests.into_iter().map(|(_, digest)| digest).collect()
     }
 
     #[expect(unsafe_code, reason = "PyO3's safe view of a buffer needs the GIL for its whole life")]
