@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import io
 import pickle
+import sys
 import traceback
 import types
 from collections import ChainMap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from oxidask._errors import TaskError
@@ -27,6 +29,8 @@ _BUFFER_PACKAGES = frozenset({"numpy", "pandas", "pyarrow", "polars"})
 _SMALL = 64
 #: How far into a value the part that cannot be pickled is looked for.
 _DEEPEST = 20
+#: How often another thread may break off an import that a value needs.
+_IMPORTS = 5
 _PLAIN = (int, float, str, bytes, bool, complex, type(None))
 
 
@@ -45,7 +49,7 @@ def dump(value: Any) -> bytes:
 
 def load(pickled: bytes) -> Any:
     """Read a pickle."""
-    return pickle.loads(pickled)
+    return _loads(pickled, ())
 
 
 def dump_apart(value: Any) -> tuple[bytes, list[memoryview]]:
@@ -64,7 +68,32 @@ def dump_apart(value: Any) -> tuple[bytes, list[memoryview]]:
 
 def load_apart(pickled: bytes, buffers: list[Any]) -> Any:
     """Read a pickle whose buffers stand beside it."""
+    return _loads(pickled, buffers)
+
+
+def _loads(pickled: bytes, buffers: Iterable[Any]) -> Any:
+    for _ in range(_IMPORTS):
+        try:
+            return pickle.loads(pickled, buffers=buffers)
+        except KeyError as error:
+            if not _is_import_of_another(error):
+                raise
     return pickle.loads(pickled, buffers=buffers)
+
+
+def _is_import_of_another(error: KeyError) -> bool:
+    """Whether a module is missing because another thread, that imported it, was stopped.
+
+    CPython tells a thread that has waited for that import just the name of the module. Tasks are
+    stopped by exceptions, wherever they are.
+    """
+    name = error.args[0] if len(error.args) == 1 else None
+    if type(name) is not str or name in sys.modules:
+        return False
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _cloud(value: Any, buffer_callback: Any) -> bytes:

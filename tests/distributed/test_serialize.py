@@ -1,8 +1,12 @@
 """Pickles of values and errors, apart from any cluster; and any plain value through one."""
 
+import builtins
+import ctypes
 import pickle
 import subprocess
 import sys
+import threading
+import time
 import traceback
 
 import numpy as np
@@ -182,3 +186,63 @@ def test_dumping_an_error_leaves_it_as_it_was():
 def test_garbled_pickles_are_errors():
     with pytest.raises((pickle.UnpicklingError, EOFError)):
         _serialize.load(b"\x80")
+
+
+def test_a_value_survives_that_another_thread_was_stopped_in_an_import(tmp_path, monkeypatch):
+    (tmp_path / "slowly_imported.py").write_text(
+        "import builtins\nbuiltins.slow_import()\ndef inc(i):\n    return i + 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    pickled = b"cslowly_imported\ninc\n."
+    imports = threading.Event()
+
+    def wait_in_first_import():
+        if not imports.is_set():
+            imports.set()
+            while True:
+                time.sleep(0.001)
+
+    monkeypatch.setattr(builtins, "slow_import", wait_in_first_import, raising=False)
+    outcomes = []
+
+    def read():
+        try:
+            outcomes.append(_serialize.load(pickled)(1))
+        except BaseException as error:
+            outcomes.append(type(error))
+
+    first, second = threading.Thread(target=read), threading.Thread(target=read)
+    try:
+        first.start()
+        assert imports.wait(20)
+        second.start()
+        # The second thread stands in `import_ensure_initialized`, where nobody can see it.
+        time.sleep(0.3)
+        stop = ctypes.pythonapi.PyThreadState_SetAsyncExc
+        assert stop(ctypes.c_ulong(first.ident), ctypes.py_object(ZeroDivisionError)) == 1
+        first.join(20)
+        second.join(20)
+        assert outcomes == [ZeroDivisionError, 2]
+    finally:
+        sys.modules.pop("slowly_imported", None)
+
+
+def test_a_missing_key_is_no_missing_module():
+    for key in ("no_module_of_this_name", "os", ("os",), "a..b", ""):
+        with pytest.raises(KeyError) as caught:
+            _serialize.load(pickle.dumps(Failing(key)))
+        assert caught.value.args == (key,)
+
+
+class Failing:
+    """A value that cannot be read again."""
+
+    def __init__(self, key):
+        self.key = key
+
+    def __reduce__(self):
+        return _raise, (self.key,)
+
+
+def _raise(key):
+    raise KeyError(key)
