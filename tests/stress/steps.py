@@ -6,6 +6,7 @@ explained; what the cluster raises because of a fault is let through, and judged
 
 import asyncio
 import contextlib
+import itertools
 import os
 import pickle
 import subprocess
@@ -38,6 +39,10 @@ class Wrong(AssertionError):
     """An answer that is not right, or an error that explains nothing."""
 
 
+#: What files are named by.
+_numbers = itertools.count()
+
+
 @dataclass
 class Desk:
     """Where somebody works.
@@ -67,14 +72,12 @@ class Desk:
     folder: str
     large: bool
     harm: object
-    files: int = 0
 
     def another_client(self):
         return Client(self.cluster, set_as_default=False)
 
     def new_path(self):
-        self.files += 1
-        return os.path.join(self.folder, f"{threading.get_ident()}-{id(self)}-{self.files}")
+        return os.path.join(self.folder, str(next(_numbers)))
 
 
 def check(found, right, what):
