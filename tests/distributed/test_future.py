@@ -489,3 +489,30 @@ def test_ctrl_c_ends_a_wait_and_nothing_else(client, gate, call):
     assert future.status == "pending"
     gate.open()
     assert future.result() == "after all"
+
+
+def test_a_client_that_the_garbage_collector_closes_while_a_callback_is_added(client, monkeypatch):
+    abandoned = [Client(client.cluster, set_as_default=False)]
+    abandoned.append(abandoned)
+    closed = weakref.ref(abandoned[0])
+    gc.disable()
+    del abandoned
+    begin = threading.Thread.__init__
+
+    def collect_first(self, *args, **kwargs):
+        gc.enable()
+        gc.collect()
+        begin(self, *args, **kwargs)
+
+    called = threading.Event()
+    future = client.submit(int)
+    adds = threading.Thread(
+        target=lambda: future.add_done_callback(lambda _: called.set()), daemon=True
+    )
+    monkeypatch.setattr(threading.Thread, "__init__", collect_first)
+    try:
+        adds.start()
+        assert called.wait(20), "the callback is added and called"
+        assert closed() is None
+    finally:
+        gc.enable()

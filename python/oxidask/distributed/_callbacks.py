@@ -20,6 +20,8 @@ class _Caller:
         self._session = session
         self._waiting: dict[int, list[tuple[Future, Callable[[Future], Any]]]] = {}
         self._lock = threading.Lock()
+
+    def start(self) -> None:
         threading.Thread(target=self._serve, name="oxidask-callbacks", daemon=True).start()
 
     def add(self, future: Future, function: Callable[[Future], Any]) -> None:
@@ -46,8 +48,9 @@ class _Caller:
             future = function = None  # type: ignore[assignment]
 
 
+#: Changed in single steps, without a lock: a client that nobody has any more is closed wherever the
+#: garbage collector finds it, and that may be in the middle of `add`.
 _callers: dict[int, _Caller] = {}
-_lock = threading.Lock()
 
 
 def add(future: Future, function: Callable[[Future], Any]) -> None:
@@ -55,14 +58,15 @@ def add(future: Future, function: Callable[[Future], Any]) -> None:
     from oxidask.distributed import client
 
     number = future._session
-    with _lock:
-        caller = _callers.get(number)
-        if caller is None:
-            caller = _callers[number] = _Caller(client._client_of(number)._session)
+    caller = _callers.get(number)
+    if caller is None:
+        new = _Caller(client._client_of(number)._session)
+        caller = _callers.setdefault(number, new)
+        if caller is new:
+            caller.start()
     caller.add(future, function)
 
 
 def forget(number: int) -> None:
     """Let go of a session that was closed."""
-    with _lock:
-        _callers.pop(number, None)
+    _callers.pop(number, None)
