@@ -308,6 +308,8 @@ def run_rounds(run, options):
         for scheduler in ("threads", "processes"):
             # They keep threads, as many as they once needed.
             delayed(sum)([delayed(tasks.inc)(i) for i in range(20)]).compute(scheduler=scheduler)
+        # The thread that calls back stays, too.
+        lasting.submit(tasks.inc, 1).add_done_callback(str)
         say(f"seed {run.seed}\n minutes  {Holdings.head()}")
         for number in itertools.count():
             problems = run.round(number, lasting, options.harms_only)
@@ -328,6 +330,7 @@ def run_rounds(run, options):
         if found:
             say(f"more open files: {dict(kinds_of_files() - run.files)}")
             say(f"threads: {names_of_threads()}")
+            say(f"threads of Python: {sorted(map(str, threading.enumerate()))}")
             say(f"files: {files_in(run.sockets)}")
         return 1 if found else 0
 
