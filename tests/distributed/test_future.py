@@ -6,8 +6,10 @@ import gc
 import pickle
 import signal
 import threading
+import time
 import traceback
 import weakref
+from random import Random
 
 import pytest
 from gates import wait_until
@@ -516,3 +518,22 @@ def test_a_client_that_the_garbage_collector_closes_while_a_callback_is_added(cl
         assert closed() is None
     finally:
         gc.enable()
+
+
+def never_end():
+    while True:
+        time.sleep(0.001)
+
+
+def test_tasks_that_are_cancelled_as_they_begin_give_their_slots_back(client):
+    """Whatever a cancelled task has come to: it waits, its thread has taken it, or it runs."""
+    random = Random(3)
+    for _ in range(300):
+        future = client.submit(never_end, pure=False)
+        # This thread keeps the interpreter meanwhile, for which the task's may wait.
+        until = time.perf_counter() + random.random() * 300e-6
+        while time.perf_counter() < until:
+            pass
+        future.cancel()
+    futures = client.map(divmod, range(20), range(1, 21), pure=False)
+    assert len(client.gather(futures)) == 20

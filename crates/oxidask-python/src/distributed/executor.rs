@@ -1,7 +1,7 @@
 //! The loops of a worker's threads: one that runs tasks, one for everything else.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use oxidask_protocol::{
     Attempt, ContentHash, Ending, FromWorker, Input, Run, Source, Stored, TaskId, Value,
 };
 use oxidask_runtime::worker::{Chore, Inbox, Mouth, Taken};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -39,6 +39,9 @@ const GLANCE: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(10);
 /// Values larger than this are not copied along with messages.
 const LARGEST_INLINE: usize = 64 << 10;
+
+/// Stops of tasks that have just ended are remembered, too, until so many others came.
+const MOST_EARLY_STOPS: usize = 256;
 
 pub(super) const NO_PANIC: &str = "nothing panics while the lock is held";
 
@@ -139,6 +142,8 @@ pub(crate) struct Executor {
     /// What keeps shared parts that are in shared memory.
     pins: Mutex<FxHashMap<ContentHash, Arc<Pin>>>,
     pub(super) running: Mutex<Vec<Running>>,
+    /// Tasks that were told to stop while none of that name ran. Locked within `running`.
+    early_stops: Mutex<VecDeque<(TaskId, Attempt)>>,
     /// Numbers of threads, for the page of what runs: those in use.
     numbers: Mutex<BTreeSet<usize>>,
     /// Those of tasks whose time is limited, and how many there are.
@@ -159,7 +164,8 @@ impl Executor {
         home: Arc<dyn Home>,
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let (functions, pins, running, numbers, limited, budget) = Default::default();
+        let (functions, pins, running, early_stops) = Default::default();
+        let (numbers, limited, budget) = Default::default();
         let limited_count = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let event_loop = PyOnceLock::new();
@@ -171,6 +177,7 @@ impl Executor {
             functions,
             pins,
             running,
+            early_stops,
             numbers,
             limited,
             limited_count,
@@ -328,11 +335,15 @@ impl Executor {
     pub(super) fn execute(&self, py: Python<'_>, thread: usize, run: Run) -> Instant {
         let begin = Instant::now();
         let (task, attempt, urgency) = (run.task, run.attempt, run.urgency);
-        self.begin(Source::Task(task), attempt);
+        let is_stopped = self.begin(Source::Task(task), attempt);
         let outer = nested::task_begins(nested::Task { task, urgency });
         self.home.now_running(thread, Some(task));
         let context = TaskContext::new(self, &run);
-        let outcome = evaluate(py, &run.call, &context);
+        let outcome = if is_stopped {
+            Err(PyKeyboardInterrupt::new_err("the task was stopped before it began"))
+        } else {
+            evaluate(py, &run.call, &context)
+        };
         let given = context.given.take();
         let is_lent = given.is_lent();
         let has_seceded = nested::task_ends(outer);
@@ -400,18 +411,25 @@ impl Executor {
         ending.unwrap_or_else(|error| Ending::Raised { error: self.home.encode_error(py, error) })
     }
 
-    fn begin(&self, source: Source, attempt: Attempt) {
+    /// Something begins in this thread; says whether it was told to stop before that.
+    fn begin(&self, source: Source, attempt: Attempt) -> bool {
         let thread = thread_number();
-        self.running.lock().expect(NO_PANIC).push(Running {
+        let mut running = self.running.lock().expect(NO_PANIC);
+        let mut early = self.early_stops.lock().expect(NO_PANIC);
+        let place =
+            early.iter().position(|&stop| (Source::Task(stop.0), stop.1) == (source, attempt));
+        let is_interrupted = place.is_some_and(|place| early.remove(place).is_some());
+        running.push(Running {
             thread,
             source,
             attempt,
-            is_interrupted: false,
+            is_interrupted,
             limit: None,
             is_raised: false,
             is_loading: false,
             printed: None,
         });
+        is_interrupted
     }
 
     /// Something has ended in this thread; says how.
@@ -459,13 +477,21 @@ impl Executor {
         running.iter().rfind(|entry| entry.thread == thread).is_some_and(Running::is_to_stop)
     }
 
-    /// Stops a task that runs, if it still does.
+    /// Stops a task that was taken from the inbox, if it has not ended.
     fn interrupt(&self, py: Python<'_>, task: TaskId, attempt: Attempt) {
         let mut running = self.running.lock().expect(NO_PANIC);
         let source = Source::Task(task);
         let found =
             running.iter_mut().find(|entry| entry.source == source && entry.attempt == attempt);
-        let Some(entry) = found else { return };
+        let Some(entry) = found else {
+            // It has ended, or the thread that has taken it waits for the interpreter.
+            let mut early = self.early_stops.lock().expect(NO_PANIC);
+            if early.len() == MOST_EARLY_STOPS {
+                early.pop_front();
+            }
+            early.push_back((task, attempt));
+            return;
+        };
         entry.is_interrupted = true;
         let thread = entry.thread;
         drop(running);
