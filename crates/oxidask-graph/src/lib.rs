@@ -20,7 +20,7 @@ mod order;
 mod template;
 
 pub use blocks::{
-    Axis, BlockRef, Blocks, Expanded, Input, Part, Plan, SLAB, Segment, Slab, Slabs, Step,
+    Axis, BlockRef, Blocks, Expanded, Input, Plan, PlanPart, SLAB, Segment, Slab, Slabs, Step,
 };
 pub use cull::cull;
 pub use edges::{Edges, EdgesBuilder};

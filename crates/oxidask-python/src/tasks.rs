@@ -370,7 +370,7 @@ impl Tasks for PythonTasks {
     fn execute(&self, _run: &Run<Self>, task: u32) -> Outcome {
         Python::attach(|py| {
             let (part, place) = self.part(task);
-            let slab = part.slab();
+            let slab = if self.is_in_slabs { part.slab() } else { None };
             let view = match &slab {
                 Some(slab) => slab.layer.task(place as u32),
                 None => self.graph.layer.task(task),
@@ -388,7 +388,9 @@ impl Tasks for PythonTasks {
             match outcome.and_then(|value| self.settled(py, task, view, value, given)) {
                 Ok(value) => {
                     part.results.put(place, value);
-                    part.has_returned();
+                    if slab.is_some() {
+                        part.has_returned();
+                    }
                     Outcome::Finished
                 }
                 Err(error) => {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use crate::{Edges, Op, OpKind};
 
 pub use expand::{Expanded, Segment};
-pub use outline::Part;
+pub use outline::PlanPart;
 pub use slabs::{SLAB, Slab, Slabs};
 
 /// A block of a node of a plan. A single task is a node of one block.

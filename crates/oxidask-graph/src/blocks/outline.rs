@@ -5,7 +5,7 @@ use crate::{Op, OpKind};
 
 /// One node of a plan that is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct PlanPart {
     /// The node's number.
     pub node: u32,
     /// Its blocks along each axis.
@@ -22,7 +22,7 @@ pub struct Part {
 
 impl Plan {
     /// The nodes that the wanted blocks need, each behind what it reads.
-    pub fn outline(&self, wanted: &[BlockRef]) -> Vec<Part> {
+    pub fn outline(&self, wanted: &[BlockRef]) -> Vec<PlanPart> {
         let reads = self.reads(wanted);
         let needed = self.nodes.iter().zip(&reads).zip(0..).filter(|((_, of), _)| !of.is_empty());
         let part = |((node, reads), number): ((&Node, &Vec<u32>), u32)| {
@@ -48,7 +48,7 @@ impl Plan {
             inputs.sort_unstable();
             inputs.dedup();
             let blocks = reads.iter().filter(|times| **times > 0).count();
-            Part {
+            PlanPart {
                 node: number,
                 grid: self.grid_of(number).to_vec(),
                 blocks,

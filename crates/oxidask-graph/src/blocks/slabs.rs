@@ -337,14 +337,12 @@ impl Scratch {
 }
 
 /// The coordinate of a block in its grid.
-fn coordinate_of(block: u32, grid: &[u32]) -> Coordinate {
+fn coordinate_of(block: u32, grid: &[u32]) -> Vec<u32> {
     let mut rest = block;
-    let mut coordinate: Coordinate = grid.iter().map(|_| 0).collect();
-    for axis in (0..grid.len()).rev() {
-        coordinate[axis] = rest % grid[axis];
-        rest /= grid[axis];
+    let mut coordinate = vec![0; grid.len()];
+    for (place, &blocks) in coordinate.iter_mut().zip(grid).rev() {
+        *place = rest % blocks;
+        rest /= blocks;
     }
     coordinate
 }
-
-type Coordinate = Vec<u32>;

@@ -371,7 +371,7 @@ fn an_outline_says_what_is_called_in_which_order() {
     let sums = map(&mut plan, 102, &[2, 2], vec![input]);
     let wanted = [BlockRef { node: sums, block: 0 }];
     plan.fuse(&wanted);
-    let part = |node, grid: &[u32], blocks, functions: &[u32], inputs: &[u32]| Part {
+    let part = |node, grid: &[u32], blocks, functions: &[u32], inputs: &[u32]| PlanPart {
         node,
         grid: grid.to_vec(),
         blocks,
