@@ -284,6 +284,8 @@ impl Client {
                     slot.tell_watches(task);
                 }
             }
+            // Workers that end stop what they run: that is no error of the task.
+            ToClient::Erred { .. } if state.closed.is_some() => {}
             ToClient::Erred { task, problem } => {
                 state.erred += 1;
                 if let Some(slot) = state.slots.get_mut(task) {
@@ -738,6 +740,18 @@ mod tests {
             assert!(thread.join().unwrap());
         });
         assert_eq!(client.closed().as_deref(), Some("it was closed"));
+    }
+
+    #[test]
+    fn a_task_that_the_end_of_the_cluster_has_stopped_has_not_failed() {
+        let (client, _script, _listening) = listening_client();
+        client.deliver(ToClient::Closed { reason: "it was closed".to_owned() });
+        let problem = Problem::Lost { key: "spin".to_owned() };
+        client.deliver(ToClient::Erred { task: 0, problem: Box::new(problem) });
+        assert!(matches!(
+            client.lock().slots.get(0).expect("it is wanted").status,
+            Status::Pending
+        ));
     }
 
     #[test]
