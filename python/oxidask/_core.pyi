@@ -367,7 +367,14 @@ class ThreadCluster:
 
 @final
 class Page:
-    def __new__(cls, cluster: ThreadCluster | ProcessCluster, port: int) -> Page: ...
+    def __new__(
+        cls,
+        cluster: ThreadCluster | ProcessCluster,
+        port: int,
+        versions: list[tuple[str, str]],
+        command: str,
+        host: str,
+    ) -> Page: ...
     @property
     def link(self) -> str: ...
     def close(self) -> None: ...

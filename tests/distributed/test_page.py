@@ -46,6 +46,12 @@ class Browser:
         finally:
             connection.close()
 
+    def ask(self, name):
+        """Return an answer about the run."""
+        status, _, text = self.get(f"/api/v1/{name}?token={self.token}")
+        assert status == 200, text
+        return json.loads(text)
+
     def log_in(self):
         """Visit the page by its link."""
         status, _, page = self.get(f"/status?token={self.token}")
@@ -62,44 +68,73 @@ def test_the_link_opens_a_page(cluster, client):
     assert client.dashboard_link == cluster.dashboard_link
     with urllib.request.urlopen(cluster.dashboard_link, timeout=10) as page:
         assert page.headers["Content-Type"] == "text/html; charset=utf-8"
-        assert "Workers" in page.read().decode()
+        text = page.read().decode()
+    assert "./assets/app.js" in text
+    assert "./assets/app.css" in text
 
 
-def test_the_page_shows_workers_and_progress(cluster, client, browser, gate):
+def test_it_knows_workers_and_progress(cluster, client, browser, gate):
     done = client.map(inc, range(1000))
     client.gather(done)
     running = client.submit(gate.pass_through, key="standing-0")
     erred = client.submit(fail, 1)
     assert erred.exception() is not None
     gate.wait_for_somebody()
-    page = browser.log_in()
-    assert "1,000 / 1,000" in page
-    assert "1 task failed" in page
-    overview = json.loads(browser.get("/json")[2])
-    groups = {group["name"]: group for group in overview["groups"]}
+
+    def runs():
+        rows = browser.ask("workers")["workers"]
+        return [task["key"] for row in rows for task in row["running"]] == ["standing-0"]
+
+    wait_until(runs, "the task is seen to run, with its key")
+    overview = browser.ask("overview")
+    assert overview["schema"] == "oxidask.overview/1"
+    assert overview["state"] == "running"
+    assert (overview["workers"], overview["threads"], overview["busy"]) == (2, 2, 1)
+    assert overview["tasks"]["total"] == 1002
+    assert overview["tasks"]["finished"] == 1000
+    groups = {group["name"]: group for group in browser.ask("groups")["groups"]}
     assert (groups["inc"]["tasks"], groups["inc"]["finished"]) == (1000, 1000)
-    assert groups["inc"]["mean_duration_s"] > 0
+    assert groups["inc"]["seconds"] > 0
     assert groups["fail"]["erred"] == 1
     assert groups["pass_through"]["processing"] == 1
-    assert [worker["threads"] for worker in overview["workers"]] == [1, 1]
-    assert sum(worker["ended"] for worker in overview["workers"]) >= 1001
-    assert overview["clients"] == 1
+    workers = browser.ask("workers")["workers"]
+    assert [worker["threads"] for worker in workers] == [1, 1]
+    assert sum(worker["ended"] for worker in workers) >= 1001
     gate.open()
     running.result()
+    # What clients let go of stays in the story of the run.
+    del done, running, erred
+    wait_until(lambda: browser.ask("overview")["state"] == "idle", "all is done")
+    groups = {group["name"]: group for group in browser.ask("groups")["groups"]}
+    assert (groups["inc"]["tasks"], groups["inc"]["finished"]) == (1000, 1000)
+    assert groups["fail"]["erred"] == 1
 
 
-def test_names_are_shown_as_text(client, browser):
+def test_who_has_the_newest_answer_gets_none(client, browser):
+    client.gather(client.map(inc, range(10)))
+    wait_until(lambda: browser.ask("overview")["state"] == "idle", "all is done")
+
+    def is_unchanged():
+        version = browser.ask("overview")["version"]
+        return browser.get(f"/api/v1/overview?token={browser.token}&since={version}")[0] == 204
+
+    wait_until(is_unchanged, "nothing happens")
+
+
+def test_names_are_text(client, browser):
     name = "<img src=x onerror=alert(1)>\"'&"
     futures = client.map(inc, range(3), key=name)
     client.gather(futures)
-    page = browser.log_in()
-    assert "<img" not in page
-    assert "&lt;img src=x onerror=alert(1)&gt;&quot;&#39;&amp;" in page
-    names = [group["name"] for group in json.loads(browser.get("/json")[2])["groups"]]
-    assert name in names
+    wait_until(
+        lambda: name in [group["name"] for group in browser.ask("groups")["groups"]],
+        "the group has its name",
+    )
+    assert "<img" not in browser.log_in()
 
 
-@pytest.mark.parametrize("path", ["/", "/status", "/fragment", "/json", "/style.css", "/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/", "/status", "/api/v1/overview", "/assets/app.js", "/health", "/nothing"]
+)
 def test_without_the_token_there_is_nothing(browser, path):
     right = browser.token
     wrong = [
@@ -121,11 +156,22 @@ def test_without_the_token_there_is_nothing(browser, path):
 
 
 def test_the_first_visit_brings_a_cookie(browser):
-    assert browser.get("/fragment")[0] == 403
+    assert browser.get("/stream")[0] == 403
     browser.log_in()
-    for path in ("/", "/status", "/fragment", "/json", "/style.css", "/script.js"):
+    paths = (
+        "/status",
+        "/stream",
+        "/api/v1/overview",
+        "/assets/app.css",
+        "/assets/app.js",
+        "/health",
+    )
+    for path in paths:
         assert browser.get(path)[0] == 200, path
-    assert browser.get("/nothing")[0] == 404
+    status, headers, _ = browser.get("/")
+    assert (status, headers["Location"]) == (302, "./status")
+    for path in ("/nothing", "/api/v1/nothing", "/assets/../Cargo.toml"):
+        assert browser.get(path)[0] == 404
     _, headers, _ = Browser.get(browser, f"/status?token={browser.token}", Cookie="")
     cookie = headers["Set-Cookie"]
     assert "HttpOnly" in cookie
@@ -133,7 +179,7 @@ def test_the_first_visit_brings_a_cookie(browser):
 
 
 def test_programs_may_bring_the_token_as_a_bearer(browser):
-    assert browser.get("/json", Authorization=f"Bearer {browser.token}")[0] == 200
+    assert browser.get("/api/v1/overview", Authorization=f"Bearer {browser.token}")[0] == 200
 
 
 def test_other_names_of_this_host_are_refused(browser):
@@ -201,7 +247,7 @@ def test_the_page_ends_with_its_cluster(processes):
         # One that has said nothing, and one that is kept open.
         idle = socket.create_connection(browser.address, timeout=10)
         kept = http.client.HTTPConnection(*browser.address, timeout=10)
-        kept.request("GET", f"/json?token={browser.token}")
+        kept.request("GET", f"/api/v1/overview?token={browser.token}")
         assert kept.getresponse().read()
     assert native_threads() == before
     assert idle.recv(1) == b""
@@ -256,17 +302,18 @@ def test_more_connections_than_there_is_room_for_do_no_harm(browser, client):
     finally:
         for connection in many:
             connection.close()
-    wait_until(lambda: browser.get(f"/json?token={browser.token}")[0] == 200, "there is room")
+    wait_until(
+        lambda: browser.get(f"/api/v1/overview?token={browser.token}")[0] == 200, "there is room"
+    )
 
 
 def test_pages_are_served_while_tasks_run(browser, client):
-    browser.log_in()
     futures = client.map(inc, range(20_000))
     threads = [threading.Thread(target=lambda: client.gather(futures))]
     threads[0].start()
     seen = 0
     while threads[0].is_alive() or seen == 0:
-        overview = json.loads(browser.get("/json")[2])
+        overview = browser.ask("overview")
         assert all(group["finished"] <= group["tasks"] for group in overview["groups"])
         seen += 1
     threads[0].join()

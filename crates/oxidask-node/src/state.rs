@@ -732,6 +732,11 @@ impl NodeState {
         }
     }
 
+    /// Tasks given to a worker that wait for their inputs to be brought.
+    pub fn waiting_at(&self, worker: WorkerId) -> usize {
+        self.waiting.range((worker, TaskId(0))..=(worker, TaskId(u32::MAX))).count()
+    }
+
     /// Whether a task given to a worker waits here for an input, and for which.
     pub fn waits_for(&self, worker: WorkerId, task: TaskId) -> Option<TaskId> {
         let waiting = self.waiting.get(&(worker, task))?;

@@ -231,8 +231,8 @@ pub enum FromWorker {
         attempt: Attempt,
         /// How.
         ending: Ending,
-        /// How long it ran.
-        duration_ns: u64,
+        /// When and where it ran.
+        stretch: Stretch,
     },
     /// A task that was to be given back runs already.
     Keeps {
@@ -274,6 +274,19 @@ pub enum FromWorker {
         /// The value, or the exception.
         answer: Result<Value, Bytes>,
     },
+}
+
+/// When and in which thread of a worker an attempt ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// The thread, counted from 0.
+    pub thread: u32,
+    /// When it began: nanoseconds since the machine started, 0 if it never did.
+    pub began_ns: u64,
+    /// How long it ran.
+    pub duration_ns: u64,
+    /// How long it took then to turn the result into bytes for others.
+    pub packing_ns: u64,
 }
 
 /// What a task asks of the worker that runs it.

@@ -3,10 +3,12 @@
 //! A record is at most 48 bytes, so that a ring of them has a known size and writing one costs
 //! nanoseconds. Names and texts travel apart; a record holds ids.
 
-use crate::{Attempt, GroupId, TaskId, TaskState, WorkerId};
+use serde::{Deserialize, Serialize};
+
+use crate::{GroupId, TaskId, TaskState, WorkerId};
 
 /// One thing that happened.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// When: nanoseconds since the run began.
     pub at_ns: u64,
@@ -15,7 +17,7 @@ pub struct Record {
 }
 
 /// What a record tells.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RecordBody {
     /// A group of tasks was submitted, or grew.
     Group {
@@ -52,10 +54,12 @@ pub enum RecordBody {
         task: TaskId,
         /// The task's group.
         group: GroupId,
-        /// Which try.
-        attempt: Attempt,
+        /// The worker.
+        worker: WorkerId,
         /// Thread of the worker, counted from 0.
         thread: u32,
+        /// Bytes of the result, 0 if there is none.
+        nbytes: u64,
         /// How long, in nanoseconds. The record's time is its end.
         duration_ns: u64,
     },
@@ -69,7 +73,7 @@ pub enum RecordBody {
 }
 
 /// Why a task changed its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Cause {
     /// A client submitted it, or something that needs it.
@@ -103,13 +107,36 @@ pub enum Cause {
 }
 
 /// What a thread does in a span.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum SpanKind {
     /// Runs a task that returned.
     Compute,
     /// Runs a task that raised.
     Failed,
+    /// Runs a task that was stopped.
+    Stopped,
+    /// Turns a result into bytes that others can read.
+    Pack,
+}
+
+/// How many tasks of a group there have been, and how far they are or came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupTally {
+    /// Tasks that were submitted.
+    pub tasks: u64,
+    /// Those whose results were made and not lost; dropped ones count.
+    pub finished: u64,
+    /// Those that failed, or need one that did.
+    pub erred: u64,
+    /// Those that wait for an input or a free thread.
+    pub waiting: u32,
+    /// Those that workers have.
+    pub processing: u32,
+    /// Those that no worker can run.
+    pub no_worker: u32,
+    /// Those whose results are there.
+    pub in_memory: u32,
 }
 
 #[cfg(test)]

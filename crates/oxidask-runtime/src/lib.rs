@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod engine;
 pub mod listening;
 pub mod node;
+pub mod observer;
 pub mod page;
 mod patience;
 pub mod resources;

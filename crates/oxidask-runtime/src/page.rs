@@ -8,7 +8,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,11 +19,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use oxidask_observe::page::{Overview, SCRIPT, STYLE, is_same_secret};
-use serde_json::{Value, json};
+use oxidask_observe::news::Origin;
+use oxidask_observe::views::{self, Query};
+use oxidask_observe::web;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::cluster::Cluster;
+use crate::observer::Observer;
 
 /// Connections at the same time: anybody on the machine may open one, and each is a descriptor.
 const MOST_CONNECTIONS: usize = 64;
@@ -41,7 +43,7 @@ pub struct Page {
 }
 
 struct Site {
-    cluster: Weak<Cluster>,
+    observer: Mutex<Observer>,
     token: String,
     cookie: String,
 }
@@ -50,14 +52,22 @@ type Answer = Response<Full<Bytes>>;
 
 impl Page {
     /// Serves the page of a cluster at a port, 0 for any that is free, to whoever has the token.
-    pub fn serve(cluster: &Arc<Cluster>, port: u16, token: String) -> io::Result<Self> {
+    pub fn serve(
+        cluster: &Arc<Cluster>,
+        origin: Origin,
+        port: u16,
+        token: String,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         // Cookies do not tell ports apart; names do.
         let cookie = format!("oxidask-{}", address.port());
-        let site =
-            Arc::new(Site { cluster: Arc::downgrade(cluster), token: token.clone(), cookie });
+        let site = Arc::new(Site {
+            observer: Mutex::new(Observer::new(cluster, origin)),
+            token: token.clone(),
+            cookie,
+        });
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("oxidask-page".to_owned())
@@ -98,11 +108,20 @@ fn serve(listener: TcpListener, site: Arc<Site>, stopped: oneshot::Receiver<()>)
     // Without it there is no page, which is no reason to disturb the cluster.
     let Ok(runtime) = runtime else { return };
     runtime.block_on(async {
+        let watching = runtime.spawn(watch(Arc::clone(&site)));
         let accepting = runtime.spawn(accept(listener, site));
         let _ = stopped.await;
         accepting.abort();
+        watching.abort();
     });
     // Connections end with the runtime, whatever they are doing.
+}
+
+/// Keeps what is known of the cluster up to date.
+async fn watch(site: Arc<Site>) {
+    while let Some(pause) = site.observe(Observer::look) {
+        tokio::time::sleep(pause).await;
+    }
 }
 
 async fn accept(listener: TcpListener, site: Arc<Site>) {
@@ -136,14 +155,14 @@ impl Site {
     fn answer(&self, request: &Request<Incoming>) -> Answer {
         let token = self.token_of(request);
         let mut answer = if !is_local(request) {
-            refusal(StatusCode::FORBIDDEN, "this page is served to 127.0.0.1 and localhost only\n")
+            text(StatusCode::FORBIDDEN, "this page is served to 127.0.0.1 and localhost only\n")
         } else if !token
             .is_some_and(|given| is_same_secret(given.as_bytes(), self.token.as_bytes()))
         {
-            let text = "the link of this page has a token: use client.dashboard_link as it is\n";
-            refusal(StatusCode::FORBIDDEN, text)
+            let hint = "the link of this page has a token: use client.dashboard_link as it is\n";
+            text(StatusCode::FORBIDDEN, hint)
         } else if request.method() != Method::GET && request.method() != Method::HEAD {
-            refusal(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read\n")
+            text(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read\n")
         } else {
             self.content(request)
         };
@@ -164,35 +183,40 @@ impl Site {
         answer
     }
 
+    /// Asks the observer, who is never held for long: all that serve are in one thread.
+    fn observe<R>(&self, ask: impl FnOnce(&mut Observer) -> R) -> R {
+        ask(&mut self.observer.lock().expect("nothing panics while the lock is held"))
+    }
+
     /// The token that a request brings: in its address, as a cookie, or as a bearer's.
     fn token_of<'a>(&self, request: &'a Request<Incoming>) -> Option<&'a str> {
         if let Some(token) = token_in_address(request) {
             return Some(token);
         }
-        let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-        if let Some(token) = text(header::AUTHORIZATION).and_then(|it| it.strip_prefix("Bearer ")) {
+        let value = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        if let Some(token) = value(header::AUTHORIZATION).and_then(|it| it.strip_prefix("Bearer "))
+        {
             return Some(token);
         }
-        text(header::COOKIE)?
+        value(header::COOKIE)?
             .split(';')
             .find_map(|cookie| cookie.trim().strip_prefix(self.cookie.as_str())?.strip_prefix('='))
     }
 
     fn content(&self, request: &Request<Incoming>) -> Answer {
-        let overview = || self.cluster.upgrade().map(|cluster| cluster.overview());
-        let (kind, text) = match request.uri().path() {
-            "/" | "/status" => ("text/html; charset=utf-8", overview().map(|it| it.page())),
-            "/fragment" => ("text/html; charset=utf-8", overview().map(|it| it.fragment())),
-            "/json" => ("application/json", overview().map(|it| as_json(&it).to_string())),
-            "/style.css" => ("text/css; charset=utf-8", Some(STYLE.to_owned())),
-            "/script.js" => ("text/javascript; charset=utf-8", Some(SCRIPT.to_owned())),
-            _ => return refusal(StatusCode::NOT_FOUND, "there is no such page\n"),
+        let path = request.uri().path();
+        let mut answer = if let Some(name) = path.strip_prefix("/api/v1/") {
+            self.api(name, request.uri().query().unwrap_or_default())
+        } else {
+            match path {
+                "/" => redirection("./status"),
+                "/health" => text(StatusCode::OK, "ok\n"),
+                _ => match web::file(path.trim_start_matches('/')) {
+                    Some(file) => whole(file),
+                    None => text(StatusCode::NOT_FOUND, "there is no such page\n"),
+                },
+            }
         };
-        let Some(text) = text else {
-            return refusal(StatusCode::GONE, "the cluster has ended\n");
-        };
-        let mut answer = Response::new(Full::new(Bytes::from(text)));
-        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         if token_in_address(request).is_some() {
             let (name, token) = (&self.cookie, &self.token);
             let cookie = format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict");
@@ -202,6 +226,37 @@ impl Site {
         }
         answer
     }
+
+    /// An answer about the run, unless whoever asks has it already.
+    fn api(&self, name: &str, query: &str) -> Answer {
+        let pairs = || query.split('&').filter_map(|pair| pair.split_once('='));
+        let since = pairs().find(|&(name, _)| name == "since");
+        let since = since.and_then(|(_, number)| number.parse::<u64>().ok());
+        let query = Query::from_pairs(pairs());
+        self.observe(|observer| {
+            let is_live = observer.is_live();
+            let model = observer.model();
+            if is_live && since == Some(model.version) {
+                return bare(StatusCode::NO_CONTENT);
+            }
+            if !is_live && since.is_some() {
+                return text(StatusCode::GONE, "the cluster has ended\n");
+            }
+            match views::answer(model, name, &query) {
+                Some(value) => json(&value),
+                None => text(StatusCode::NOT_FOUND, "there is no such answer\n"),
+            }
+        })
+    }
+}
+
+/// Whether two texts are equal, in a time that does not tell where they differ.
+fn is_same_secret(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let differences = one.iter().zip(other).fold(0, |sum, (left, right)| sum | (left ^ right));
+    std::hint::black_box(differences) == 0
 }
 
 fn token_in_address(request: &Request<Incoming>) -> Option<&str> {
@@ -221,49 +276,46 @@ fn is_local(request: &Request<Incoming>) -> bool {
     matches!(name, "127.0.0.1" | "localhost" | "[::1]")
 }
 
-fn refusal(status: StatusCode, text: &'static str) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+fn bare(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::new()));
     *answer.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer
 }
 
-fn as_json(overview: &Overview) -> Value {
-    let workers: Vec<Value> = overview
-        .workers
-        .iter()
-        .map(|worker| {
-            json!({
-                "name": worker.name,
-                "pid": worker.pid,
-                "threads": worker.threads,
-                "ended": worker.ended,
-                "stopped": worker.stopped.map(|time| time.as_secs_f64()),
-            })
-        })
-        .collect();
-    let groups: Vec<Value> = overview
-        .groups
-        .iter()
-        .map(|group| {
-            json!({
-                "name": group.name,
-                "tasks": group.tasks,
-                "finished": group.finished,
-                "processing": group.processing,
-                "erred": group.erred,
-                "no_worker": group.no_worker,
-                "mean_duration_s": group.duration.map(|duration| duration.as_secs_f64()),
-            })
-        })
-        .collect();
-    json!({
-        "version": 1,
-        "age_s": overview.age.as_secs_f64(),
-        "clients": overview.clients,
-        "stored_nbytes": overview.stored_nbytes,
-        "workers": workers,
-        "groups": groups,
-    })
+fn typed(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+}
+
+fn text(status: StatusCode, body: &'static str) -> Answer {
+    typed(status, "text/plain; charset=utf-8", body)
+}
+
+fn json(value: &serde_json::Value) -> Answer {
+    typed(StatusCode::OK, "application/json", value.to_string())
+}
+
+fn whole(file: web::File) -> Answer {
+    typed(StatusCode::OK, file.kind, file.content)
+}
+
+fn redirection(to: &'static str) -> Answer {
+    let mut answer = bare(StatusCode::FOUND);
+    answer.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_compared_whole() {
+        assert!(is_same_secret(b"abc", b"abc"));
+        assert!(!is_same_secret(b"abc", b"abd"));
+        assert!(!is_same_secret(b"abc", b"ab"));
+        assert!(!is_same_secret(b"", b"a"));
+    }
 }

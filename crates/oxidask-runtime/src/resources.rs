@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -176,6 +176,29 @@ impl Meter {
 pub fn machine_time() -> Duration {
     let time = clock_gettime(ClockId::Monotonic);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The same for a moment that was taken in this process.
+pub fn machine_time_of(moment: Instant) -> u64 {
+    static BEGUN: OnceLock<(Instant, u64)> = OnceLock::new();
+    let (begun, at_ns) = BEGUN.get_or_init(|| (Instant::now(), machine_time().as_nanos() as u64));
+    match moment.checked_duration_since(*begun) {
+        Some(since) => at_ns + since.as_nanos() as u64,
+        None => at_ns.saturating_sub(begun.duration_since(moment).as_nanos() as u64),
+    }
+}
+
+/// The system's number for the calling thread.
+pub fn system_thread() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get() as u32
+}
+
+/// Processor time of a process and all its threads so far, in nanoseconds; 0 if it is gone.
+pub fn processor_time_of(process: u32) -> u64 {
+    if process == std::process::id() {
+        return own_time().as_nanos() as u64;
+    }
+    ticks_of(process) * 1_000_000_000 / rustix::param::clock_ticks_per_second()
 }
 
 fn own_time() -> Duration {

@@ -25,6 +25,6 @@ mod view;
 pub use arena::{Arena, ArenaSettings};
 pub use error::StoreError;
 pub use extent::{ALIGNMENT, Extent, part_offsets, total_length};
-pub use slots::{SLOTS, Slots, read_deadlines, read_slots};
+pub use slots::{SLOTS, Slots, read_deadlines, read_slots, read_threads};
 pub use spill::{SpillFile, check_spilled, is_in_memory};
 pub use view::{View, copy_out, resident_nbytes};

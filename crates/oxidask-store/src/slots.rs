@@ -15,8 +15,9 @@ const PAGE: usize = 4096;
 /// How many numbers there are, and how many numbers with a deadline.
 pub const SLOTS: usize = PAGE / size_of::<AtomicU64>();
 
-/// Behind the numbers stand those that have a deadline, two words each.
-const PAGES: usize = 3;
+/// Behind the numbers stand those that have a deadline, two words each, and then the system's numbers
+/// of threads.
+const PAGES: usize = 4;
 
 /// Numbers that outlive the process that writes them, as long as somebody has the descriptor.
 #[derive(Debug)]
@@ -73,6 +74,13 @@ impl Slots {
         }
     }
 
+    /// Says which thread writes the number at a place, 0 for none; one that has no place is left out.
+    pub fn set_thread(&self, slot: usize, thread: u32) {
+        if slot < SLOTS {
+            self.word(3 * SLOTS + slot).store(u64::from(thread), Ordering::Relaxed);
+        }
+    }
+
     fn word(&self, place: usize) -> &AtomicU64 {
         assert!(place < PAGES * SLOTS, "callers know how many there are");
         // SAFETY: inside the mapping, which is there as long as `self` lives, and aligned.
@@ -93,9 +101,18 @@ pub fn read_slots(file: BorrowedFd<'_>) -> Result<Vec<u64>, StoreError> {
     read_words(file, 0, PAGE)
 }
 
+/// The places at which threads of another process write: each with the thread and its number.
+pub fn read_threads(file: BorrowedFd<'_>) -> Result<Vec<(usize, u32, u64)>, StoreError> {
+    let threads = read_words(file, 3 * PAGE, PAGE)?;
+    let numbers = read_slots(file)?;
+    let places = threads.into_iter().zip(numbers).enumerate();
+    let used = places.filter(|&(_, (thread, _))| thread != 0);
+    Ok(used.map(|(place, (thread, number))| (place, thread as u32, number)).collect())
+}
+
 /// The numbers that have a deadline that another process wrote, each with that.
 pub fn read_deadlines(file: BorrowedFd<'_>) -> Result<Vec<(u64, u64)>, StoreError> {
-    let words = read_words(file, PAGE, (PAGES - 1) * PAGE)?;
+    let words = read_words(file, PAGE, 2 * PAGE)?;
     let pairs = words.chunks_exact(2).map(|pair| (pair[0], pair[1]));
     Ok(pairs.filter(|&(_, deadline)| deadline != 0).collect())
 }
@@ -120,6 +137,18 @@ mod tests {
         slots.set(SLOTS, 1);
         let numbers = read_slots(slots.descriptor()).expect("it can be read");
         assert_eq!((numbers[0], numbers[1], numbers[SLOTS - 1]), (7, 0, 9));
+    }
+
+    #[test]
+    fn threads_are_read_with_what_they_wrote() {
+        let slots = Slots::new("test").expect("memory is there");
+        slots.set_thread(0, 100);
+        slots.set_thread(2, 102);
+        slots.set(2, 7);
+        let read = || read_threads(slots.descriptor()).expect("it can be read");
+        assert_eq!(read(), [(0, 100, 0), (2, 102, 7)]);
+        slots.set_thread(0, 0);
+        assert_eq!(read(), [(2, 102, 7)]);
     }
 
     #[test]

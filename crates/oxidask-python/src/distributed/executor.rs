@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use oxidask_protocol::{
-    Attempt, ContentHash, Ending, FromWorker, Input, Run, Source, Stored, TaskId, Value,
+    Attempt, ContentHash, Ending, FromWorker, Input, Run, Source, Stored, Stretch, TaskId, Value,
 };
+use oxidask_runtime::resources::{machine_time_of, system_thread};
 use oxidask_runtime::worker::{Chore, Inbox, Mouth, Taken};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::intern;
@@ -73,6 +74,9 @@ pub(crate) trait Home: Send + Sync + 'static {
 
     /// An exception.
     fn encode_error(&self, py: Python<'_>, error: PyErr) -> Bytes;
+
+    /// Which thread of the system has a number, 0 for none.
+    fn set_thread(&self, _thread: usize, _system_thread: u32) {}
 
     /// A task will begin, or has ended, in a thread.
     fn now_running(&self, _thread: usize, _task: Option<TaskId>) {}
@@ -195,6 +199,7 @@ impl Executor {
         let (this, py) = (slf.get(), slf.py());
         let number = this.take_number();
         this.inbox.thread_begins();
+        this.home.set_thread(number, system_thread());
         let _thread = nested::Thread::enter(slf, number);
         let mut dropped = Vec::new();
         let mut turn = Instant::now();
@@ -230,6 +235,7 @@ impl Executor {
                 }
             }
         }
+        this.home.set_thread(number, 0);
         this.numbers.lock().expect(NO_PANIC).remove(&number);
     }
 
@@ -361,12 +367,16 @@ impl Executor {
         };
         self.home.now_running(thread, nested::current_task().map(|outer| outer.task));
         let duration_ns = (end - begin).as_nanos() as u64;
+        let is_plain = matches!(&ending, Some(Ending::Returned { value: Value::Inline(_), .. }));
+        let packing_ns = if is_plain { 0 } else { end.elapsed().as_nanos() as u64 };
+        let began_ns = machine_time_of(begin);
+        let stretch = Stretch { thread: thread as u32, began_ns, duration_ns, packing_ns };
         // Before the news of its end is out, for the inputs may be dropped then.
         drop(context);
         drop(run);
         let is_late = ending.is_none();
         if let Some(ending) = ending {
-            self.mouth.say(FromWorker::Ended { task, attempt, ending, duration_ns });
+            self.mouth.say(FromWorker::Ended { task, attempt, ending, stretch });
         }
         if has_seceded {
             self.inbox.lender_ended();

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use oxidask_protocol::{FromClient, FromWorker, Stored, ToClient, ToWorker, Value, WorkerId};
+use oxidask_protocol::{
+    FromClient, FromWorker, Stored, TaskId, ToClient, ToWorker, Value, WorkerId,
+};
 use oxidask_runtime::client::{Client, Line};
-use oxidask_runtime::cluster::{ClientLine, Cluster, Settings, WorkerInfo, WorkerLine};
+use oxidask_runtime::cluster::{ClientLine, Cluster, Seat, Settings, WorkerInfo, WorkerLine};
 use oxidask_runtime::worker::{Inbox, Mouth};
 use oxidask_scheduler::Settings as SchedulerSettings;
 use pyo3::exceptions::PyRuntimeError;
@@ -42,7 +44,7 @@ impl Mouth for Near {
     fn say(&self, message: FromWorker) {
         let Some(cluster) = self.cluster.upgrade() else { return };
         let is_short =
-            matches!(message, FromWorker::Ended { duration_ns, .. } if duration_ns < LONG_NS);
+            matches!(&message, FromWorker::Ended { stretch, .. } if stretch.duration_ns < LONG_NS);
         IS_PUT_OFF.set(is_short);
         cluster.hear_worker(self.worker, [message]);
         IS_PUT_OFF.set(false);
@@ -61,6 +63,10 @@ struct NearWorker(Arc<Inbox>);
 impl WorkerLine for NearWorker {
     fn say(&self, message: ToWorker) -> Option<FromWorker> {
         self.0.deliver(message)
+    }
+
+    fn seats(&self) -> Vec<Seat> {
+        self.0.seats()
     }
 }
 
@@ -137,9 +143,18 @@ impl NearClients {
 /// Results and exceptions stay objects.
 struct SameProcess {
     objects: Arc<Objects>,
+    inbox: Arc<Inbox>,
 }
 
 impl Home for SameProcess {
+    fn set_thread(&self, thread: usize, system_thread: u32) {
+        self.inbox.set_thread(thread, system_thread);
+    }
+
+    fn now_running(&self, thread: usize, task: Option<TaskId>) {
+        self.inbox.set_running(thread, task);
+    }
+
     fn encode(&self, _value: &Bound<'_, PyAny>) -> PyResult<Option<(Value, u64)>> {
         Ok(None)
     }
@@ -214,7 +229,10 @@ impl ThreadCluster {
             let inbox = Arc::new(inbox(threads as usize));
             let cluster = Arc::downgrade(&self.cluster);
             let mouth = Arc::new(Near { cluster, worker, clients: Arc::clone(&self.clients) });
-            let home = Arc::new(SameProcess { objects: Arc::clone(&self.objects) });
+            let home = Arc::new(SameProcess {
+                objects: Arc::clone(&self.objects),
+                inbox: Arc::clone(&inbox),
+            });
             let name = name.unwrap_or_else(|| (worker.0 - 1).to_string());
             let info = WorkerInfo { pid: std::process::id(), threads, arena: None, name };
             let line = Arc::new(NearWorker(Arc::clone(&inbox)));

@@ -358,6 +358,10 @@ impl Home for OwnProcess {
         serialize::dump_error(&error, py).into()
     }
 
+    fn set_thread(&self, thread: usize, system_thread: u32) {
+        self.slots.set_thread(thread, system_thread);
+    }
+
     fn now_running(&self, thread: usize, task: Option<TaskId>) {
         self.slots.set(thread, task.map_or(0, |task| u64::from(task.0) + 1));
     }

@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use oxidask_protocol::{Attempt, Ending, FromWorker, Source, TaskId};
+use oxidask_protocol::{Attempt, Ending, FromWorker, Source, Stretch, TaskId};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -83,7 +83,8 @@ impl Executor {
             this.inbox.add_slot();
             let ending = Ending::OutOfTime { error: None };
             let duration_ns = ran.as_nanos() as u64;
-            this.mouth.say(FromWorker::Ended { task, attempt, ending, duration_ns });
+            let stretch = Stretch { duration_ns, ..Stretch::default() };
+            this.mouth.say(FromWorker::Ended { task, attempt, ending, stretch });
             // If the system gives no more threads, those that are left do the work.
             drop(
                 slf.getattr(intern!(py, "serve"))

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use oxidask_node::{MemoryLimits, NodeState, Order, Output, Reader, Refusal, Report};
 use oxidask_protocol::{
     Attempt, ClientTask, Ending, FromClient, FromWorker, Graph, GroupId, HostId, NoValue, Objects,
-    Problem, Source, Stored, TaskId, TaskState, ToClient, ToWorker, Value, WorkerId,
+    Problem, Source, Stored, Stretch, TaskId, TaskState, ToClient, ToWorker, Value, WorkerId,
 };
 use oxidask_scheduler::{
     Action, Event, Failure, Outbox, Outcome, SchedulerState, Settings as SchedulerSettings,
@@ -18,6 +18,7 @@ use oxidask_scheduler::{
 use super::adopted::Adopted;
 use super::asked::Offers;
 use super::last_words::LastWords;
+use super::recorder::Recorder;
 use super::stopped::Stillness;
 use super::submissions::{Submissions, Submitted, edges_of};
 use crate::arenas::Arenas;
@@ -76,12 +77,12 @@ pub(super) struct Worker {
     pub(super) info: WorkerInfo,
     line: Arc<dyn WorkerLine>,
     is_dirty: bool,
-    finished: u64,
+    pub(super) finished: u64,
     /// Tasks that wait for others and lend their slots.
     pub(super) lent: i32,
     pub(super) stillness: Stillness,
     /// Bytes that only its process has, when it was last looked at.
-    anonymous: u64,
+    pub(super) anonymous: u64,
 }
 
 struct ClientEntry {
@@ -115,7 +116,7 @@ pub(super) struct Core {
     pub(super) offers: Offers,
     next_worker: u32,
     next_client: u64,
-    groups: BTreeMap<String, GroupId>,
+    pub(super) groups: BTreeMap<String, GroupId>,
     /// Why tasks failed, as far as the scheduler does not say it.
     faults: BTreeMap<TaskId, Fault>,
     /// How the last worker died that ran a task, and what the task said before.
@@ -129,11 +130,13 @@ pub(super) struct Core {
     calls: BTreeMap<u64, Asked>,
     next_call: u64,
     is_closed: bool,
-    memory: Option<MemoryLimits>,
+    pub(super) memory: Option<MemoryLimits>,
     pub(super) disk: Option<Arc<dyn Disk>>,
     pub(super) arenas: Arc<Arenas>,
     dirty_workers: Vec<WorkerId>,
     dirty_clients: Vec<u64>,
+    /// What whoever watches is told.
+    pub(super) recorder: Recorder,
 }
 
 impl Core {
@@ -169,6 +172,7 @@ impl Core {
             arenas: Arc::default(),
             dirty_workers: Vec::new(),
             dirty_clients: Vec::new(),
+            recorder: Recorder::default(),
         };
         if let Some(limits) = settings.memory {
             core.node.set_memory_limits(limits);
@@ -336,6 +340,7 @@ impl Core {
         }
         graph.keys.sort_unstable();
         let base = self.scheduler.place_for(graph.len());
+        self.note_reads(&graph, &dependencies, &shared_groups, &externals);
         let submission = Submission {
             dependencies,
             rank: std::mem::take(&mut graph.rank),
@@ -380,6 +385,7 @@ impl Core {
             *self.groups.entry(name.clone()).or_insert_with(|| {
                 let group = next;
                 next.0 += 1;
+                self.recorder.name_group(group, name, self.now);
                 group
             })
         };
@@ -429,6 +435,7 @@ impl Core {
             anonymous: 0,
         };
         self.workers.insert(worker, entry);
+        self.note_joined(worker);
         if self.is_closed {
             self.tell_worker(worker, ToWorker::Close);
             return;
@@ -467,6 +474,7 @@ impl Core {
         if self.workers.remove(&worker).is_none() {
             return;
         }
+        self.note_left(worker, &death);
         for &task in &death.running {
             if self.submissions.get(task).is_some() {
                 let words = self.last_words.take(task);
@@ -491,12 +499,12 @@ impl Core {
             return;
         }
         match message {
-            FromWorker::Ended { task, attempt, ending, duration_ns } => {
+            FromWorker::Ended { task, attempt, ending, stretch } => {
                 if let Some(entry) = self.workers.get_mut(&worker) {
                     entry.finished += 1;
                 }
                 self.last_words.take(task);
-                let event = self.ended(worker, task, attempt, ending, duration_ns);
+                let event = self.ended(worker, task, attempt, ending, &stretch);
                 self.tell(event);
             }
             FromWorker::Keeps { task, attempt } => {
@@ -554,14 +562,15 @@ impl Core {
         task: TaskId,
         attempt: Attempt,
         ending: Ending,
-        duration_ns: u64,
+        stretch: &Stretch,
     ) -> Event {
+        self.note_stretch(worker, task, &ending, stretch);
         match ending {
             Ending::Returned { value, nbytes } => {
                 let is_kept =
                     self.node.returned(worker, (task, attempt), value, nbytes, &mut self.outputs);
                 let held_by = if is_kept { STORE } else { worker };
-                let duration = Duration::from_nanos(duration_ns);
+                let duration = Duration::from_nanos(stretch.duration_ns);
                 Event::TaskFinished { worker, task, attempt, nbytes, duration, held_by }
             }
             Ending::Raised { error } => self.failed(worker, task, attempt, Fault::Raised(error)),
@@ -587,6 +596,14 @@ impl Core {
             && self.scheduler.worker_of(task) == Some(worker)
     }
 
+    /// Workers that are there, their processes, and the ways to them.
+    pub(super) fn lines(&self) -> Vec<(WorkerId, u32, Arc<dyn WorkerLine>)> {
+        let line = |(&worker, entry): (&WorkerId, &Worker)| {
+            (worker, entry.info.pid, Arc::clone(&entry.line))
+        };
+        self.workers.iter().map(line).collect()
+    }
+
     fn tell_worker(&mut self, worker: WorkerId, message: ToWorker) {
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         let answer = entry.line.say(message);
@@ -595,8 +612,8 @@ impl Core {
             self.dirty_workers.push(worker);
         }
         match answer {
-            Some(FromWorker::Ended { task, attempt, ending, duration_ns }) => {
-                let event = self.ended(worker, task, attempt, ending, duration_ns);
+            Some(FromWorker::Ended { task, attempt, ending, stretch }) => {
+                let event = self.ended(worker, task, attempt, ending, &stretch);
                 self.events.push_back(event);
             }
             Some(FromWorker::Keeps { task, attempt }) => {
@@ -724,6 +741,7 @@ impl Core {
             let Some(event) = self.events.pop_front() else { break };
             self.outbox.clear();
             self.scheduler.handle(event, self.now, &mut self.outbox);
+            self.recorder.hear(&self.outbox.records);
             let mut actions = std::mem::take(&mut self.outbox.actions);
             for action in actions.drain(..) {
                 self.obey(&action);
@@ -879,7 +897,7 @@ impl Core {
             return Event::TaskErred { worker, task, attempt };
         }
         let ending = Ending::Returned { nbytes: data.len, value: Value::Stored(Box::new(data)) };
-        self.ended(worker, task, attempt, ending, 0)
+        self.ended(worker, task, attempt, ending, &Stretch::default())
     }
 
     fn report(&mut self, task: TaskId, outcome: Outcome) {

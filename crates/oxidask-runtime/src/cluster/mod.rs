@@ -8,6 +8,7 @@ mod adopted;
 mod asked;
 mod core;
 mod last_words;
+mod recorder;
 mod stopped;
 mod submissions;
 mod talk;
@@ -20,13 +21,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use oxidask_node::MemoryLimits;
-use oxidask_observe::page::Overview;
+use oxidask_observe::news::News;
 use oxidask_protocol::{
     Attempt, FromClient, FromWorker, Stored, TaskId, ToClient, ToWorker, WorkerId,
 };
 
 use self::core::Core;
 pub use self::core::{Death, WorkerInfo};
+pub use self::recorder::Look;
 use crate::arenas::Arenas;
 
 /// What a cluster says to a worker goes here.
@@ -40,6 +42,22 @@ pub trait WorkerLine: Send + Sync + 'static {
 
     /// Sends what waits. Called without the cluster's lock.
     fn flush(&self) {}
+
+    /// Its threads, and what each runs now. Called without the cluster's lock.
+    fn seats(&self) -> Vec<Seat> {
+        Vec::new()
+    }
+}
+
+/// A thread of a worker, and what it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Its number in the worker, counted from 0.
+    pub thread: u32,
+    /// The system's number for it.
+    pub system_thread: u32,
+    /// The task that it runs.
+    pub task: Option<TaskId>,
 }
 
 /// What a cluster says to a client goes here.
@@ -237,12 +255,39 @@ impl Cluster {
         self.lock().workers()
     }
 
-    /// What there is to see now.
-    pub fn overview(&self) -> Overview {
-        let mut overview = self.lock().overview();
-        overview.age = self.begun.elapsed();
-        overview.groups.sort_by_key(|group| std::cmp::Reverse(group.tasks));
-        overview
+    /// How many tasks a worker has ended.
+    pub fn ended_by(&self, worker: WorkerId) -> u64 {
+        self.lock().finished_by(worker)
+    }
+
+    // ---- For whoever watches ----
+
+    /// From now on what happens is written down, until nobody asks for it any more.
+    pub fn watch(&self) {
+        self.with(Core::watch);
+    }
+
+    /// Nobody watches any more.
+    pub fn unwatch(&self) {
+        self.with(|core| core.recorder.stop());
+    }
+
+    /// How long the cluster has been there.
+    pub fn age(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Workers that are there, their processes, and the ways to them.
+    pub fn lines(&self) -> Vec<(WorkerId, u32, Arc<dyn WorkerLine>)> {
+        self.lock().lines()
+    }
+
+    /// What has happened since the last call, and how it all stands. Costs a little for each record,
+    /// group that went on, and worker.
+    pub fn news(&self, looks: Vec<Look>) -> News {
+        let mut core = self.lock();
+        core.now = self.begun.elapsed();
+        core.news(looks)
     }
 
     /// Whether the result of an attempt may still be asked for; for tables of objects.

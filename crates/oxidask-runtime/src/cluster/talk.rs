@@ -1,6 +1,5 @@
 //! Answers to questions about a cluster, as JSON.
 
-use oxidask_observe::page::{GroupRow, Overview, WorkerRow};
 use oxidask_protocol::{ClientTask, Question, TaskId, TaskState};
 use serde_json::{Value, json};
 
@@ -14,37 +13,6 @@ impl Core {
             Question::Holders(task) => self.holders(client, task),
         };
         answer.to_string()
-    }
-
-    /// What the page shows: costs a little for each group and worker, nothing for a task.
-    pub(super) fn overview(&self) -> Overview {
-        let workers = self.workers().into_iter().map(|(worker, info)| WorkerRow {
-            ended: self.finished_by(worker),
-            name: info.name,
-            pid: info.pid,
-            threads: info.threads,
-            stopped: self.still_for(worker),
-        });
-        let groups = self.groups().filter_map(|(name, group)| {
-            let (tasks, finished) = self.scheduler.group_progress(group);
-            let count = |state| self.scheduler.group_count(group, state);
-            (tasks > 0).then(|| GroupRow {
-                name: name.to_owned(),
-                tasks,
-                finished,
-                processing: count(TaskState::Processing),
-                erred: count(TaskState::Erred),
-                no_worker: count(TaskState::NoWorker),
-                duration: self.scheduler.group_duration(group),
-            })
-        });
-        Overview {
-            age: self.now,
-            workers: workers.collect(),
-            groups: groups.collect(),
-            stored_nbytes: self.node.stored_nbytes(),
-            clients: self.client_count(),
-        }
     }
 
     fn describe_workers(&self) -> Value {

@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use oxidask_protocol::{
-    Attempt, Ending, FromClient, FromWorker, Graph, NoValue, Objects, Problem, Stored, TaskId,
-    ToClient, ToWorker, Value, WorkerId,
+    Attempt, Ending, FromClient, FromWorker, Graph, NoValue, Objects, Problem, Stored, Stretch,
+    TaskId, ToClient, ToWorker, Value, WorkerId,
 };
 
-use super::{ClientLine, Cluster, Death, Settings, WorkerInfo, WorkerLine};
+use super::{ClientLine, Cluster, Death, Look, Settings, WorkerInfo, WorkerLine};
+
+fn lasting(duration_ns: u64) -> Stretch {
+    Stretch { duration_ns, ..Stretch::default() }
+}
 
 struct Notes<M>(Mutex<Vec<M>>);
 
@@ -85,7 +89,8 @@ impl Scene {
     fn returns(&self, worker: WorkerId, run: (TaskId, Attempt), text: &'static str) {
         let value = Value::Inline(Bytes::from_static(text.as_bytes()));
         let ending = Ending::Returned { value, nbytes: 1 };
-        let message = FromWorker::Ended { task: run.0, attempt: run.1, ending, duration_ns: 1000 };
+        let message =
+            FromWorker::Ended { task: run.0, attempt: run.1, ending, stretch: lasting(1000) };
         self.cluster.hear_worker(worker, [message]);
     }
 }
@@ -224,7 +229,7 @@ fn a_task_that_was_out_of_time_and_raises_when_it_is_tried_again_has_raised() {
     let error = Bytes::from_static(b"error");
     for ending in [Ending::OutOfTime { error: None }, Ending::Raised { error: error.clone() }] {
         let (task, attempt, _) = runs(&notes.take())[0];
-        let ended = FromWorker::Ended { task, attempt, ending, duration_ns: 1 };
+        let ended = FromWorker::Ended { task, attempt, ending, stretch: lasting(1) };
         scene.cluster.hear_worker(worker, [ended]);
     }
     let problems = problems(&scene.heard.take());
@@ -342,7 +347,7 @@ fn a_client_shares_what_is_in_its_own_memory_only() {
     let ending = Ending::Stopped;
     scene
         .cluster
-        .hear_worker(worker, [FromWorker::Ended { task, attempt, ending, duration_ns: 0 }]);
+        .hear_worker(worker, [FromWorker::Ended { task, attempt, ending, stretch: lasting(0) }]);
     assert_eq!(frees(&scene.heard.take()), [0]);
 }
 
@@ -434,9 +439,10 @@ fn objects_of_a_stopped_worker_are_made_again() {
     scene.submit(graph(0, &[&[]], &[]));
     let (task, attempt, _) = runs(&notes.take())[0];
     let ending = Ending::Returned { value: Value::Live, nbytes: 1 };
-    scene
-        .cluster
-        .hear_worker(stopped, [FromWorker::Ended { task, attempt, ending, duration_ns: 1000 }]);
+    scene.cluster.hear_worker(
+        stopped,
+        [FromWorker::Ended { task, attempt, ending, stretch: lasting(1000) }],
+    );
     scene.cluster.saw_stopped(&BTreeSet::from([stopped]));
     assert!(notes.take().iter().any(|message| matches!(message, ToWorker::Drop { .. })));
     let (_, other_notes) = scene.worker();
@@ -450,10 +456,15 @@ fn a_worker_that_stood_still_for_a_moment_keeps_its_tasks() {
         scene.submit(graph(0, &[&[]], &[]));
         let (task, attempt, _) = runs(&notes.take())[0];
         scene.cluster.saw_stopped(&BTreeSet::from([stopped]));
-        let overview = scene.cluster.overview();
-        assert!(overview.workers[0].stopped.is_some());
+        let is_still = || {
+            let look =
+                Look { worker: stopped, cpu_ns: 0, threads: Vec::new(), keys_of: Vec::new() };
+            let sight = scene.cluster.news(vec![look]).sight.expect("somebody looked");
+            sight.workers[0].stopped_ns.is_some()
+        };
+        assert!(is_still());
         scene.cluster.saw_stopped(&BTreeSet::new());
-        assert!(scene.cluster.overview().workers[0].stopped.is_none());
+        assert!(!is_still());
         assert!(notes.take().is_empty());
         scene.returns(stopped, (task, attempt), "4");
         assert!(scene.cluster.is_current(task, attempt));

@@ -311,9 +311,9 @@ impl<T: Tasks> Run<T> {
                 Outcome::Finished => SpanKind::Compute,
                 Outcome::Failed => SpanKind::Failed,
             };
-            let (attempt, thread) = (assigned.attempt, thread_number());
+            let (worker, thread, nbytes) = (HERE, thread_number(), 0);
             let duration_ns = duration.as_nanos() as u64;
-            let body = RecordBody::Span { kind, task, group, attempt, thread, duration_ns };
+            let body = RecordBody::Span { kind, task, group, worker, thread, nbytes, duration_ns };
             let at_ns = (time.end - self.begun).as_nanos() as u64;
             inner.outbox.records.push(Record { at_ns, body });
         }

@@ -232,7 +232,9 @@ mod tests {
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
-    use oxidask_protocol::{Attempt, Ending, FromClient, Graph, TaskId, ToClient, ToWorker, Value};
+    use oxidask_protocol::{
+        Attempt, Ending, FromClient, Graph, Stretch, TaskId, ToClient, ToWorker, Value,
+    };
 
     use super::*;
     use crate::cluster::{ClientLine, Settings, WorkerInfo, WorkerLine};
@@ -326,7 +328,7 @@ mod tests {
 
         /// Tasks that the worker has said have ended.
         fn ended(&self) -> u64 {
-            self.connections.cluster.overview().workers[0].ended
+            self.connections.cluster.ended_by(WorkerId(1))
         }
     }
 
@@ -335,7 +337,7 @@ mod tests {
         task: TaskId(0),
         attempt: Attempt(0),
         ending: Ending::Returned { value: Value::Live, nbytes: 1 },
-        duration_ns: 1,
+        stretch: Stretch { thread: 0, began_ns: 0, duration_ns: 1, packing_ns: 0 },
     };
 
     #[test]
@@ -404,8 +406,8 @@ mod tests {
         there.push(&FromClient::Submit(Box::new(one_task())));
         there.flush();
         // The scheduler would not take it that a task has ended which it does not know.
-        let FromWorker::Ended { attempt, ending, duration_ns, .. } = ENDED else { unreachable!() };
-        scene.says(&FromWorker::Ended { task: TaskId(1), attempt, ending, duration_ns });
+        let FromWorker::Ended { attempt, ending, stretch, .. } = ENDED else { unreachable!() };
+        scene.says(&FromWorker::Ended { task: TaskId(1), attempt, ending, stretch });
         scene.listens();
         assert_eq!(scene.ended(), 1);
     }

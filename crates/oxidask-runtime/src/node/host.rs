@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use oxidask_protocol::{FromWorker, TaskId, ToClient, ToWorker, WorkerId};
-use oxidask_store::{pass, read_deadlines, read_slots};
+use oxidask_store::{pass, read_deadlines, read_slots, read_threads};
 
 use super::connection::{Receiver, Sender};
 use super::hearing::{Connections, Heard, Talker, WorkersEar, hear_client};
@@ -20,7 +20,7 @@ use super::poller::{Poller, Ready};
 use super::spiller::Spiller;
 use super::stopped::stopped_workers;
 use crate::arenas::Arenas;
-use crate::cluster::{ClientLine, Cluster, Death, WorkerInfo, WorkerLine};
+use crate::cluster::{ClientLine, Cluster, Death, Seat, WorkerInfo, WorkerLine};
 use crate::listening::Listening;
 use crate::resources::machine_time;
 
@@ -121,6 +121,7 @@ struct SocketWorker {
     number: u64,
     poller: Arc<Poller>,
     arenas: Arc<Arenas>,
+    slots: Arc<OwnedFd>,
 }
 
 impl WorkerLine for SocketWorker {
@@ -137,6 +138,16 @@ impl WorkerLine for SocketWorker {
 
     fn flush(&self) {
         self.sender.flush_with(&self.poller, self.number);
+    }
+
+    fn seats(&self) -> Vec<Seat> {
+        let places = read_threads(self.slots.as_fd()).unwrap_or_default();
+        let seat = |(place, system_thread, number)| Seat {
+            thread: place as u32,
+            system_thread,
+            task: task_of(number),
+        };
+        places.into_iter().map(seat).collect()
     }
 }
 
@@ -178,7 +189,7 @@ struct Connection {
     sender: Arc<Sender>,
     heard: Arc<Mutex<Heard>>,
     peer: Peer,
-    slots: Option<OwnedFd>,
+    slots: Option<Arc<OwnedFd>>,
     /// When it broke.
     broken: Option<Instant>,
 }
@@ -197,7 +208,7 @@ impl Connection {
 
     /// Those that should have stopped by now, and do not.
     fn overdue(&self, now: Duration) -> Vec<TaskId> {
-        let read = |slots: &OwnedFd| read_deadlines(slots.as_fd()).ok();
+        let read = |slots: &Arc<OwnedFd>| read_deadlines(slots.as_fd()).ok();
         self.slots
             .as_ref()
             .and_then(read)
@@ -577,12 +588,14 @@ impl Host {
         let arenas = self.cluster.arenas();
         arenas.insert(worker.0, arena);
         connection.peer = Peer::Worker(worker);
-        connection.slots = Some(slots);
+        let slots = Arc::new(slots);
+        connection.slots = Some(Arc::clone(&slots));
         let line = Arc::new(SocketWorker {
             sender: Arc::clone(&connection.sender),
             number,
             poller: Arc::clone(&self.poller),
             arenas,
+            slots,
         });
         let info = WorkerInfo { pid, threads, arena: Some(worker.0), name };
         self.cluster.worker_joined(worker, info, line);

@@ -5,16 +5,17 @@
 //! [`Mouth`].
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use oxidask_protocol::{
-    Attempt, ContentHash, Ending, FromWorker, Objects, Run, TaskId, ToWorker, Value,
+    Attempt, ContentHash, Ending, FromWorker, Objects, Run, Stretch, TaskId, ToWorker, Value,
 };
 use rustc_hash::FxHashMap;
 
+use crate::cluster::Seat;
 use crate::listening::{Listening, Turn};
 use crate::patience::{self, Patience};
 
@@ -221,12 +222,19 @@ pub struct Inbox {
     listening: OnceLock<Weak<Listening>>,
     /// Whether clients are in the same process, with one interpreter for all.
     is_beside_clients: bool,
+    /// Threads, and what each runs, where no other process is to see it.
+    seats: Seats,
 }
+
+/// Threads of a worker, and the task of each, plus one.
+#[derive(Default)]
+struct Seats(Vec<(AtomicU32, AtomicU64)>);
 
 impl Inbox {
     /// That of a worker that runs so many tasks at once, each in a thread of its own.
     pub fn new(slots: usize) -> Self {
-        let inbox = Self::default();
+        let seats = (0..slots + MOST_SPARE_THREADS).map(|_| Default::default());
+        let inbox = Self { seats: Seats(seats.collect()), ..Self::default() };
         inbox.lock().slots = slots;
         inbox
     }
@@ -239,6 +247,31 @@ impl Inbox {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("nothing panics while the lock is held")
+    }
+
+    /// Says which thread of the system has a number, 0 for none.
+    pub fn set_thread(&self, thread: usize, system_thread: u32) {
+        if let Some((own, _)) = self.seats.0.get(thread) {
+            own.store(system_thread, Ordering::Relaxed);
+        }
+    }
+
+    /// A thread runs a task from now on, or none.
+    pub fn set_running(&self, thread: usize, task: Option<TaskId>) {
+        if let Some((_, own)) = self.seats.0.get(thread) {
+            own.store(task.map_or(0, |task| u64::from(task.0) + 1), Ordering::Relaxed);
+        }
+    }
+
+    /// Threads that said what they run.
+    pub fn seats(&self) -> Vec<Seat> {
+        let seat = |(thread, (own, task)): (usize, &(AtomicU32, AtomicU64))| {
+            let system_thread = own.load(Ordering::Relaxed);
+            let task = task.load(Ordering::Relaxed).checked_sub(1);
+            let task = task.map(|task| TaskId(task as u32));
+            (system_thread != 0).then_some(Seat { thread: thread as u32, system_thread, task })
+        };
+        self.seats.0.iter().enumerate().filter_map(seat).collect()
     }
 
     /// From now on threads that have nothing to do wait there.
@@ -350,7 +383,12 @@ impl Inbox {
         let run = inner.runs.remove(place);
         inner.discarded.extend(run);
         self.waiting.store(inner.runs.len(), Ordering::SeqCst);
-        Some(FromWorker::Ended { task, attempt, ending: Ending::Stopped, duration_ns: 0 })
+        Some(FromWorker::Ended {
+            task,
+            attempt,
+            ending: Ending::Stopped,
+            stretch: Stretch::default(),
+        })
     }
 
     /// Tasks that wait for a thread.

@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use oxidask_protocol::{
-    Attempt, Cause, GroupId, Pressure, Record, RecordBody, TaskId, TaskState, WorkerId,
+    Attempt, Cause, GroupId, GroupTally, Pressure, Record, RecordBody, TaskId, TaskState, WorkerId,
 };
 
 use crate::classes::Classes;
@@ -146,6 +146,16 @@ pub(crate) struct Group {
     pub(crate) counts: [u32; TaskState::ALL.len()],
     finished: u32,
     mean_duration: Option<f64>,
+    /// Tasks that are not remembered any more, for whoever watches.
+    gone: GoneTasks,
+}
+
+/// Tasks of a group that are not remembered any more.
+#[derive(Clone, Copy, Debug, Default)]
+struct GoneTasks {
+    all: u64,
+    finished: u64,
+    erred: u64,
 }
 
 impl SchedulerState {
@@ -207,6 +217,21 @@ impl SchedulerState {
         }
         self.give_out_tasks(outbox);
         self.recycle();
+    }
+
+    /// How many tasks of a group there have been, and how far they are or came.
+    pub fn group_tally(&self, group: GroupId) -> GroupTally {
+        let Some(entry) = self.groups.get(group.index()) else { return GroupTally::default() };
+        let count = |state: TaskState| entry.counts[state as usize];
+        GroupTally {
+            tasks: entry.gone.all + u64::from(entry.tasks),
+            finished: entry.gone.finished + u64::from(entry.finished),
+            erred: entry.gone.erred + u64::from(count(TaskState::Erred)),
+            waiting: count(TaskState::Waiting) + count(TaskState::Queued),
+            processing: count(TaskState::Processing),
+            no_worker: count(TaskState::NoWorker),
+            in_memory: count(TaskState::Memory),
+        }
     }
 
     /// The id that the first task of the next submission will have if it has so many; the others
@@ -277,6 +302,11 @@ impl SchedulerState {
         let given = given.map(|task| (task, self.tasks.attempt(task)));
         let cancelled = self.ghosts.iter().filter(|(_, ghost)| ghost.0 == worker);
         given.chain(cancelled.map(|(&task, ghost)| (task, ghost.1))).collect()
+    }
+
+    /// How many attempts a worker has been given and has not ended.
+    pub fn given_to(&self, worker: WorkerId) -> u32 {
+        self.workers.get(worker).map_or(0, |entry| entry.occupied)
     }
 
     /// Whether a client wants the task's result.

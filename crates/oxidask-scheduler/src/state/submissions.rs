@@ -202,6 +202,9 @@ impl SchedulerState {
             {
                 continue;
             }
+            let has_erred = self.tasks.state(task) == TaskState::Erred;
+            let group = self.tasks.group[task.index()];
+            self.groups[group.index()].gone.erred += u64::from(has_erred);
             self.transition(task, TaskState::Forgotten, Cause::Unneeded, outbox);
             self.errors.remove(&task);
             self.crashes.remove(&task);
@@ -258,7 +261,10 @@ impl SchedulerState {
                 let group = &mut self.groups[id.index()];
                 group.tasks -= 1;
                 group.counts[TaskState::Forgotten as usize] -= 1;
-                group.finished -= u32::from(self.tasks.has(task, flag::FINISHED));
+                let is_finished = self.tasks.has(task, flag::FINISHED);
+                group.finished -= u32::from(is_finished);
+                group.gone.all += 1;
+                group.gone.finished += u64::from(is_finished);
                 if group.tasks == 0
                     && !group.is_shared
                     && !self.planted.has(Bug::ForgottenGroupsStay)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 import warnings
 from typing import Any
 
-from oxidask import _core
+from oxidask import __version__, _core
 
 #: Where pages are looked for, and how many ports after it are tried.
 _USUAL_PORT = 8787
@@ -53,7 +55,7 @@ def start(
     problem: OSError | None = None
     for one in ports:
         try:
-            return _core.Page(cluster, one)
+            return _core.Page(cluster, one, _versions(), _command(), platform.node())
         except OSError as error:
             problem = error
     warnings.warn(
@@ -63,3 +65,19 @@ def start(
         stacklevel=4,
     )
     return None
+
+
+def _versions() -> list[tuple[str, str]]:
+    """Return names and versions of what takes part: of libraries, those that are loaded."""
+    versions = [("oxidask", __version__), ("python", platform.python_version())]
+    for name in ("numpy", "pandas", "cloudpickle"):
+        version = getattr(sys.modules.get(name), "__version__", None)
+        if isinstance(version, str):
+            versions.append((name, version))
+    versions.append(("system", platform.platform()))
+    return versions
+
+
+def _command() -> str:
+    """Return how this program was called."""
+    return " ".join(sys.argv)
