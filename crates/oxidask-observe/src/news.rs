@@ -42,6 +42,17 @@ pub enum Notice {
         /// How many reads.
         edges: u64,
     },
+    /// A graph was submitted that is small enough to be drawn.
+    Shape {
+        /// The scheduler's number of its first task; the others follow.
+        base: u32,
+        /// The group of each task.
+        groups: Vec<GroupId>,
+        /// Where what each task reads begins in `inputs`; one more at the end.
+        starts: Vec<u32>,
+        /// What tasks read, by the scheduler's numbers.
+        inputs: Vec<u32>,
+    },
     /// A worker is ready for work.
     Joined {
         /// The worker.

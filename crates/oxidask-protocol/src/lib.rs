@@ -15,7 +15,7 @@ pub use ids::{Attempt, GroupId, HostId, NameId, ResourceId, TaskId, WorkerId};
 pub use memory::{NextUse, Pressure};
 pub use message::{
     Asked, CLIENT_ARENAS, ClientTask, ContentHash, Ending, FromClient, FromWorker, Graph, Input,
-    NoValue, Objects, Problem, Question, Run, SPILL_FILES, Source, Stored, Stretch, ToClient,
+    NoValue, Objects, Problem, Question, Run, SPILL_FILES, Said, Source, Stored, Stretch, ToClient,
     ToWorker, Value,
 };
 pub use record::{Cause, GroupTally, Record, RecordBody, SpanKind};

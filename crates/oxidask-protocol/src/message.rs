@@ -192,6 +192,8 @@ pub enum Ending {
     Raised {
         /// The exception, as an executor writes it.
         error: Bytes,
+        /// The same for people.
+        said: Said,
     },
     /// It never began, or was stopped because it was told to.
     Stopped,
@@ -200,6 +202,15 @@ pub enum Ending {
         /// The exception that it was stopped with, as an executor writes it; none if it does not stop.
         error: Option<Bytes>,
     },
+}
+
+/// An exception, as people read it; long ones are cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Its type and what it says.
+    pub line: String,
+    /// Where it was raised; empty where many are.
+    pub traceback: String,
 }
 
 /// What runs in a worker.

@@ -3,6 +3,7 @@
 
 pub mod bins;
 pub mod groups;
+pub mod shapes;
 pub mod steps;
 pub mod threads;
 pub mod tiles;
@@ -14,6 +15,7 @@ use oxidask_protocol::{GroupId, RecordBody, SpanKind, WorkerId};
 
 use self::bins::{Bin, Bins};
 use self::groups::Group;
+use self::shapes::{Progress, Shapes};
 use self::steps::{FINEST_NS, Levels};
 use self::threads::Threads;
 use crate::news::{News, Notice, Origin, Shortage, Sight, WorkerSight};
@@ -149,6 +151,8 @@ pub struct Model {
     pub now_ns: u64,
     /// Groups by their number.
     pub groups: Vec<Group>,
+    /// Graphs that are small enough to be drawn.
+    pub shapes: Shapes,
     /// Workers by their number; those that left, too.
     pub workers: BTreeMap<WorkerId, Worker>,
     /// Threads of workers, and what they did.
@@ -287,6 +291,15 @@ impl Model {
             self.colors = colors.max(color + 1);
             self.count_end(span.end_ns);
         }
+        let progress = match span.kind {
+            SpanKind::Compute => Some(Progress::Finished),
+            SpanKind::Failed => Some(Progress::Failed),
+            SpanKind::Stopped => Some(Progress::Stopped),
+            SpanKind::Pack => None,
+        };
+        if let Some(progress) = progress {
+            self.shapes.ended(span.task, progress, span.end_ns - span.begin_ns, nbytes);
+        }
         self.active_ns = self.active_ns.max(span.end_ns);
         self.threads
             .add_span(&span, &mut Ledger { bins: &mut self.bins, workers: &mut self.workers });
@@ -364,6 +377,9 @@ impl Model {
             Notice::Reads { group, input, edges } => {
                 let inputs = &mut self.group_mut(*group).inputs;
                 *inputs.entry(*input).or_default() += edges;
+            }
+            Notice::Shape { base, groups, starts, inputs } => {
+                self.shapes.add(*base, groups, starts, inputs);
             }
             Notice::Joined { worker, name, pid, threads, memory_limit } => {
                 let text = format!("worker {name} joined, with {threads} threads (process {pid})");

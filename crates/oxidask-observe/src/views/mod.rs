@@ -1,8 +1,10 @@
 //! Answers about a run, as JSON: the same for the page, the command line and a file. Each has a `schema`
 //! with its version, and its size does not depend on how many tasks there were.
 
+mod graph;
 mod stream;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use oxidask_protocol::GroupId;
@@ -41,6 +43,8 @@ pub struct Query {
     pub sort: String,
     /// Pixels.
     pub pixels: Option<usize>,
+    /// The group whose tasks are wanted.
+    pub expand: Option<GroupId>,
     /// Names of what is wanted.
     pub names: Vec<String>,
 }
@@ -58,6 +62,7 @@ impl Query {
                 "offset" => query.offset = value.parse().unwrap_or(0),
                 "sort" => value.clone_into(&mut query.sort),
                 "px" => query.pixels = value.parse().ok(),
+                "expand" => query.expand = value.parse().ok().map(GroupId),
                 "names" => query.names = value.split(',').map(str::to_owned).collect(),
                 _ => {}
             }
@@ -88,6 +93,7 @@ pub fn answer(model: &mut Model, name: &str, query: &Query) -> Option<Value> {
         "verdict" => verdict(model, query),
         "groups" => groups(model, query),
         "workers" => workers(model, query),
+        "graph" => graph::graph(model, query),
         "stream" => stream(model, &StreamQuery::of(query, model)),
         "series" => series(model, query),
         "headroom" => headroom(model),
@@ -414,7 +420,14 @@ fn headroom(model: &Model) -> Value {
         counts.push(count - before);
         before = count;
     }
-    let (critical, tinf) = critical_path(model);
+    let CriticalPath { groups, seconds: tinf, is_exact } = CriticalPath::of(model);
+    let critical: Vec<Value> = groups
+        .iter()
+        .map(|&(group, seconds)| {
+            let name = clipped(&model.groups[group.index()].name);
+            json!({ "group": group.0, "name": name, "seconds": seconds })
+        })
+        .collect();
     let cores = model.most_threads();
     let sentence = headroom_sentence(t1, tinf, cores);
     let predicted: Vec<Value> = [0.5, 1.0, 2.0, 4.0, 8.0]
@@ -440,8 +453,9 @@ fn headroom(model: &Model) -> Value {
         "version": model.version,
         "t1": t1,
         "tinf": if t1 > 0.0 { json!(tinf) } else { Value::Null },
-        "tinf_error": "by group: one task of each group on the longest path of groups; a group whose \
-                       tasks read each other counts as one",
+        "tinf_error": (!is_exact).then_some(
+            "counted by group, one task of each: graphs of more than 20,000 tasks are not kept"
+        ),
         "parallelism": (tinf > 0.0).then(|| t1 / tinf),
         "cores": cores,
         "width": {
@@ -470,47 +484,88 @@ fn headroom_sentence(t1: f64, tinf: f64, cores: u32) -> String {
     }
 }
 
-/// The longest path of groups, with one task of each, and how long it takes.
-fn critical_path(model: &Model) -> (Vec<Value>, f64) {
-    let count = model.groups.len();
-    let mean = |place: usize| model.groups[place].mean_seconds().unwrap_or(0.0);
-    // Groups are numbered as they are submitted, and may read each other in circles: each is
-    // entered once.
-    let mut longest: Vec<Option<(f64, Option<usize>)>> = vec![None; count];
-    for start in 0..count {
-        let mut stack = vec![(start, false)];
-        while let Some((place, are_inputs_done)) = stack.pop() {
-            if are_inputs_done {
-                let inputs = model.groups[place].inputs.keys().map(|input| input.index());
-                let best = inputs
-                    .filter(|&input| input != place && input < count)
-                    .filter_map(|input| Some((longest[input]?.0, input)))
-                    .max_by(|a, b| a.0.total_cmp(&b.0));
-                let (before, from) = best.map_or((0.0, None), |(time, from)| (time, Some(from)));
-                longest[place] = Some((before + mean(place), from));
-            } else if longest[place].is_none() {
-                longest[place] = Some((0.0, None));
-                stack.push((place, true));
-                let inputs = model.groups[place].inputs.keys().map(|input| input.index());
-                let new = inputs.filter(|&input| input < count && longest[input].is_none());
-                stack.extend(new.map(|input| (input, false)).collect::<Vec<_>>());
-            }
+/// What has to run one after the other and takes longest.
+struct CriticalPath {
+    /// Its groups, each with the seconds of its tasks on it.
+    groups: Vec<(GroupId, f64)>,
+    seconds: f64,
+    /// Whether it was found among tasks, not groups.
+    is_exact: bool,
+}
+
+impl CriticalPath {
+    fn of(model: &Model) -> Self {
+        let ended: u64 = model.groups.iter().map(|group| group.durations.count()).sum();
+        if ended > 0 && model.shapes.ended >= ended && !model.shapes.has_forgotten {
+            Self::of_tasks(model)
+        } else {
+            Self::of_groups(model)
         }
     }
-    let time = |place: &usize| longest[*place].map_or(0.0, |entry| entry.0);
-    let last = (0..count).max_by(|a, b| time(a).total_cmp(&time(b)));
-    let total = last.as_ref().map_or(0.0, time);
-    let mut path = Vec::new();
-    let mut next = last;
-    while let Some(place) = next
-        && path.len() < count
-    {
-        let name = clipped(&model.groups[place].name);
-        path.push(json!({ "group": place, "name": name, "seconds": mean(place) }));
-        next = longest[place].and_then(|entry| entry.1);
+
+    fn of_tasks(model: &Model) -> Self {
+        let (path, seconds) = model.shapes.critical_path();
+        let mut groups: Vec<(GroupId, f64)> = Vec::new();
+        for node in path.iter().filter_map(|&number| model.shapes.node(number)) {
+            let time = node.duration_ns as f64 / 1e9;
+            match groups.last_mut() {
+                Some((group, seconds)) if *group == node.group => *seconds += time,
+                _ => groups.push((node.group, time)),
+            }
+        }
+        groups.retain(|(group, _)| group.index() < model.groups.len());
+        Self { groups, seconds, is_exact: true }
     }
-    path.reverse();
-    (path, total)
+
+    /// Groups may read each other in circles: each is entered once.
+    fn of_groups(model: &Model) -> Self {
+        let count = model.groups.len();
+        let mean = |place: usize| model.groups[place].mean_seconds().unwrap_or(0.0);
+        let inputs = |place: usize| {
+            let inputs = model.groups[place].inputs.keys().map(|input| input.index());
+            inputs.filter(move |&input| input != place && input < count)
+        };
+        let mut longest: Vec<Option<(f64, Option<usize>)>> = vec![None; count];
+        for start in 0..count {
+            let mut stack = vec![(start, false)];
+            while let Some((place, are_inputs_done)) = stack.pop() {
+                if are_inputs_done {
+                    let best = inputs(place)
+                        .filter_map(|input| Some((longest[input]?.0, input)))
+                        .max_by(|a, b| a.0.total_cmp(&b.0));
+                    let (before, from) =
+                        best.map_or((0.0, None), |(time, from)| (time, Some(from)));
+                    longest[place] = Some((before + mean(place), from));
+                } else if longest[place].is_none() {
+                    longest[place] = Some((0.0, None));
+                    stack.push((place, true));
+                    stack.extend(
+                        inputs(place)
+                            .filter(|&input| longest[input].is_none())
+                            .map(|input| (input, false)),
+                    );
+                }
+            }
+        }
+        let time = |place: &usize| longest[*place].map_or(0.0, |entry| entry.0);
+        let last = (0..count).max_by(|a, b| time(a).total_cmp(&time(b)));
+        let seconds = last.as_ref().map_or(0.0, time);
+        let mut groups = Vec::new();
+        let mut next = last.filter(|_| seconds > 0.0);
+        while let Some(place) = next
+            && groups.len() < count
+        {
+            groups.push((GroupId(place as u32), mean(place)));
+            next = longest[place].and_then(|entry| entry.1);
+        }
+        groups.reverse();
+        Self { groups, seconds, is_exact: false }
+    }
+}
+
+/// The groups that have to run one after the other and take longest.
+pub(crate) fn critical_groups(model: &Model) -> BTreeSet<GroupId> {
+    CriticalPath::of(model).groups.into_iter().map(|(group, _)| group).collect()
 }
 
 /// What happened, the newest first.

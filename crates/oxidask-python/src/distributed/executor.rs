@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use oxidask_protocol::{
-    Attempt, ContentHash, Ending, FromWorker, Input, Run, Source, Stored, Stretch, TaskId, Value,
+    Attempt, ContentHash, Ending, FromWorker, Input, Run, Said, Source, Stored, Stretch, TaskId,
+    Value,
 };
 use oxidask_runtime::resources::{machine_time_of, system_thread};
 use oxidask_runtime::worker::{Chore, Inbox, Mouth, Taken};
@@ -156,6 +157,8 @@ pub(crate) struct Executor {
     number: u64,
     /// Locked after `running`.
     budget: Mutex<Budget>,
+    /// Where exceptions were raised is told of a few a second: it takes longer than to raise them.
+    tracebacks: Mutex<Few>,
     /// Where coroutines run: an `EventLoop` of `_coroutines`, once there was one.
     event_loop: PyOnceLock<Py<PyAny>>,
 }
@@ -169,7 +172,7 @@ impl Executor {
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let (functions, pins, running, early_stops) = Default::default();
-        let (numbers, limited, budget) = Default::default();
+        let (numbers, limited, budget, tracebacks) = Default::default();
         let limited_count = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let event_loop = PyOnceLock::new();
@@ -187,6 +190,7 @@ impl Executor {
             limited_count,
             number,
             budget,
+            tracebacks,
             event_loop,
         }
     }
@@ -362,7 +366,7 @@ impl Executor {
             (Err(_), Ended::Interrupted) => Some(Ending::Stopped),
             (Err(error), Ended::Freely) => {
                 let error = if is_lent { ownership::with_cure(py, error) } else { error };
-                Some(Ending::Raised { error: self.home.encode_error(py, error) })
+                Some(self.raised(py, error))
             }
         };
         self.home.now_running(thread, nested::current_task().map(|outer| outer.task));
@@ -418,7 +422,13 @@ impl Executor {
             self.objects.put(run.task, run.attempt, value.unbind(), memory);
             Ok(Ending::Returned { value: Value::Live, nbytes })
         })();
-        ending.unwrap_or_else(|error| Ending::Raised { error: self.home.encode_error(py, error) })
+        ending.unwrap_or_else(|error| self.raised(py, error))
+    }
+
+    fn raised(&self, py: Python<'_>, error: PyErr) -> Ending {
+        let is_told_where = self.tracebacks.lock().expect(NO_PANIC).is_one_more(Instant::now());
+        let said = said_of(py, &error, is_told_where);
+        Ending::Raised { error: self.home.encode_error(py, error), said }
     }
 
     /// Something begins in this thread; says whether it was told to stop before that.
@@ -880,4 +890,60 @@ impl Context for TaskContext<'_> {
         }
         Ok(value)
     }
+}
+
+/// What happens a few times a second at most.
+#[derive(Default)]
+struct Few {
+    since: Option<Instant>,
+    count: u32,
+}
+
+impl Few {
+    const A_SECOND: u32 = 10;
+
+    fn is_one_more(&mut self, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now - since > Duration::from_secs(1)) {
+            *self = Self { since: Some(now), count: 0 };
+        }
+        self.count += 1;
+        self.count <= Self::A_SECOND
+    }
+}
+
+/// Bytes of what an exception says and of where it was raised that are told at most.
+const LONGEST_LINE: usize = 500;
+const LONGEST_TRACEBACK: usize = 8000;
+
+/// An exception, as people read it.
+fn said_of(py: Python<'_>, error: &PyErr, with_traceback: bool) -> Said {
+    let name = error.get_type(py).qualname().map(|name| name.to_string());
+    let name = name.unwrap_or_else(|_| "an exception".to_owned());
+    // What it says may be anything, or raise in its turn.
+    let line = match error.value(py).str() {
+        Ok(text) if text.is_empty().unwrap_or(true) => name,
+        Ok(text) => format!("{name}: {}", text.to_string_lossy()),
+        Err(_) => name,
+    };
+    let traceback =
+        if with_traceback { traceback_of(py, error).unwrap_or_default() } else { String::new() };
+    Said { line: cut(line, LONGEST_LINE), traceback: cut(traceback, LONGEST_TRACEBACK) }
+}
+
+fn traceback_of(py: Python<'_>, error: &PyErr) -> PyResult<String> {
+    let module = py.import(intern!(py, "traceback"))?;
+    let lines = module.call_method1(
+        intern!(py, "format_exception"),
+        (error.get_type(py), error.value(py), error.traceback(py)),
+    )?;
+    PyString::new(py, "").call_method1(intern!(py, "join"), (lines,))?.extract()
+}
+
+fn cut(mut text: String, longest: usize) -> String {
+    if text.len() > longest {
+        let end = (0..=longest).rev().find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
 }

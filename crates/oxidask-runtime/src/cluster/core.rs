@@ -340,7 +340,7 @@ impl Core {
         }
         graph.keys.sort_unstable();
         let base = self.scheduler.place_for(graph.len());
-        self.note_reads(&graph, &dependencies, &shared_groups, &externals);
+        self.note_reads(base, &graph, &dependencies, &shared_groups, &externals);
         let submission = Submission {
             dependencies,
             rank: std::mem::take(&mut graph.rank),
@@ -573,7 +573,9 @@ impl Core {
                 let duration = Duration::from_nanos(stretch.duration_ns);
                 Event::TaskFinished { worker, task, attempt, nbytes, duration, held_by }
             }
-            Ending::Raised { error } => self.failed(worker, task, attempt, Fault::Raised(error)),
+            Ending::Raised { error, .. } => {
+                self.failed(worker, task, attempt, Fault::Raised(error))
+            }
             Ending::OutOfTime { error } => {
                 self.failed(worker, task, attempt, Fault::OutOfTime(error))
             }

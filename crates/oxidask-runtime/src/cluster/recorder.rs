@@ -21,6 +21,9 @@ use crate::resources::machine_time;
 const MOST_RECORDS: usize = 1 << 18;
 const MOST_NOTICES: usize = 1 << 14;
 
+/// Tasks of a graph that may be drawn, at most.
+const MOST_DRAWN: usize = 20_000;
+
 /// How a worker's threads were seen.
 #[derive(Clone, Debug)]
 pub struct Look {
@@ -177,6 +180,11 @@ impl Core {
             Ending::Stopped => (SpanKind::Stopped, 0),
         };
         let group = self.scheduler.group_of(task);
+        if let Ending::Raised { said, .. } = ending {
+            let key = self.submission_of(task).map_or_else(String::new, |one| one.key(task));
+            let (exception, traceback) = (said.line.clone(), said.traceback.clone());
+            self.recorder.note(self.now, || Notice::Raised { group, key, exception, traceback });
+        }
         let now_ns = self.now.as_nanos() as u64;
         let begin_ns = stretch.began_ns.saturating_sub(self.recorder.begun.as_nanos() as u64);
         let thread = stretch.thread;
@@ -196,6 +204,7 @@ impl Core {
     /// Tasks are submitted: what groups they have, and of which they read.
     pub(super) fn note_reads(
         &mut self,
+        base: TaskId,
         graph: &Graph,
         dependencies: &Edges,
         groups: &[GroupId],
@@ -205,6 +214,10 @@ impl Core {
             return;
         }
         let count = graph.len();
+        if count <= MOST_DRAWN && self.recorder.notices.len() < MOST_NOTICES / 2 {
+            let shape = shape_of(base, graph, dependencies, groups, externals);
+            self.recorder.note(self.now, || shape);
+        }
         let mut reads: BTreeMap<(GroupId, GroupId), u64> = BTreeMap::new();
         // Neighbours read alike, so most edges are counted without a look into the map.
         let mut last = ((GroupId(0), GroupId(0)), 0);
@@ -292,4 +305,27 @@ impl Core {
             threads: threads.into_iter().map(thread).collect(),
         })
     }
+}
+
+/// Which task of a graph reads which.
+fn shape_of(
+    base: TaskId,
+    graph: &Graph,
+    dependencies: &Edges,
+    groups: &[GroupId],
+    externals: &[Option<TaskId>],
+) -> Notice {
+    let count = graph.len() as u32;
+    let mut starts = Vec::with_capacity(graph.len() + 1);
+    let mut inputs = Vec::with_capacity(dependencies.edge_count());
+    starts.push(0);
+    for row in dependencies.rows() {
+        inputs.extend(row.iter().map(|&input| match input.checked_sub(count) {
+            None => base.0 + input,
+            Some(place) => externals[place as usize].map_or(u32::MAX, |task| task.0),
+        }));
+        starts.push(inputs.len() as u32);
+    }
+    let groups = graph.groups.iter().map(|&group| groups[group as usize]).collect();
+    Notice::Shape { base: base.0, groups, starts, inputs }
 }

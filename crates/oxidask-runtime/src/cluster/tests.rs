@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use oxidask_protocol::{
-    Attempt, Ending, FromClient, FromWorker, Graph, NoValue, Objects, Problem, Stored, Stretch,
-    TaskId, ToClient, ToWorker, Value, WorkerId,
+    Attempt, Ending, FromClient, FromWorker, Graph, NoValue, Objects, Problem, Said, Stored,
+    Stretch, TaskId, ToClient, ToWorker, Value, WorkerId,
 };
 
 use super::{ClientLine, Cluster, Death, Look, Settings, WorkerInfo, WorkerLine};
@@ -227,7 +227,10 @@ fn a_task_that_was_out_of_time_and_raises_when_it_is_tried_again_has_raised() {
     let (worker, notes) = scene.worker();
     scene.submit(limited(0, 2));
     let error = Bytes::from_static(b"error");
-    for ending in [Ending::OutOfTime { error: None }, Ending::Raised { error: error.clone() }] {
+    for ending in [
+        Ending::OutOfTime { error: None },
+        Ending::Raised { error: error.clone(), said: Said::default() },
+    ] {
         let (task, attempt, _) = runs(&notes.take())[0];
         let ended = FromWorker::Ended { task, attempt, ending, stretch: lasting(1) };
         scene.cluster.hear_worker(worker, [ended]);
