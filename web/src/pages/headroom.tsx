@@ -1,0 +1,3 @@
+export function Headroom() {
+  return <section class="panel" />;
+}
