@@ -650,7 +650,7 @@ function errors(run) {
         'Traceback (most recent call last):\n  File "work.py", line 12, in divide\n    return a / b\n           ~~^~~\nZeroDivisionError: division by zero\n',
     });
     list.push({
-      exception: "ValueError: <b>not html</b> " + "x".repeat(5000),
+      exception: `ValueError: <b>not html</b> ${"x".repeat(5000)}`,
       group: null,
       name: null,
       count: 1,

@@ -148,7 +148,7 @@ export function useView<T extends { version?: number }>(
   slowest = pace,
 ): ReadonlySignal<T | null> {
   const target = useMemo(() => signal<T | null>(null), []);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the pace is the same for the life of the component.
+  // The pace is the same for the life of the component.
   useEffect(() => keepUpToDate(path, target, slowest), [path, target]);
   return target;
 }

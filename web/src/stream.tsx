@@ -1,5 +1,6 @@
 // The task stream: a row per thread, time to the right. Wheel zooms, drag pans, click pins what is under the cursor.
 import { type Signal, useComputed, useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { overview } from "./api";
 import { background, paintOf, parts } from "./colours";
@@ -24,7 +25,7 @@ import { dark, themeColour } from "./theme";
 import { Twin } from "./twin";
 import { linkTo, selectedGroup, setQuery, type TimeWindow, timeWindow } from "./url";
 
-const GUTTER = 124;
+export const GUTTER = 124;
 const AXIS = 36;
 const SHORTEST_SECONDS = 2e-5;
 const SETTLED_MS = 300;
@@ -45,9 +46,13 @@ export interface StreamOptions {
   /** CSS pixels that rows may fill together. */
   height: number;
   sort?: "worker" | "idle";
+  /** More controls for the line above the picture. */
+  tools?: ComponentChildren;
+  /** Told of the window that is drawn, for pictures that share the x axis. */
+  onView?: (view: TimeWindow) => void;
 }
 
-export function Stream({ height, sort = "worker" }: StreamOptions) {
+export function Stream({ height, sort = "worker", tools, onView }: StreamOptions) {
   const [box, width] = useWidth<HTMLDivElement>();
   const canvas = useRef<HTMLCanvasElement>(null);
   const picture = useSignal<Picture | null>(null);
@@ -84,8 +89,9 @@ export function Stream({ height, sort = "worker" }: StreamOptions) {
     [chosen?.t0, chosen?.t1, span.value, plotWidth, maximalRows, offset.value, sort, picture],
   );
 
+  const tallest = height > 300 ? 36 : 22;
   const rowCount = picture.value?.rows.length ?? 0;
-  const rowHeight = Math.max(5, Math.min(22, Math.floor(height / Math.max(1, rowCount))));
+  const rowHeight = Math.max(5, Math.min(tallest, Math.floor(height / Math.max(1, rowCount))));
   useEffect(() => {
     if (!canvas.current || !picture.value || !view.value || plotWidth < 1) return;
     drawStream(
@@ -106,6 +112,10 @@ export function Stream({ height, sort = "worker" }: StreamOptions) {
     selectedGroup.value,
     dark.value,
   ]);
+
+  useEffect(() => {
+    if (view.value) onView?.(view.value);
+  }, [view.value?.t0, view.value?.t1, onView]);
 
   const move = useMemo(() => mover(view, held, span), [view, held, span]);
   const turn = (rows: number) => {
@@ -173,6 +183,7 @@ export function Stream({ height, sort = "worker" }: StreamOptions) {
             </button>
           </span>
         )}
+        {tools}
       </div>
       <Legend picture={picture} />
       <Twin name="task stream" table={() => <StreamTable picture={picture.value} view={view.value} />}>
@@ -181,7 +192,7 @@ export function Stream({ height, sort = "worker" }: StreamOptions) {
             ref={canvas}
             hidden={rowCount === 0}
             role="img"
-            // biome-ignore lint/a11y/noNoninteractiveTabindex: keys move the picture, so it can hold the focus.
+            // Keys move the picture, so it can hold the focus.
             tabIndex={0}
             aria-label={spoken(picture.value, view.value)}
           />
@@ -382,7 +393,8 @@ function drawRunning(
     if (spans.kind[i] !== KIND_RUNNING) continue;
     const end = (spans.start[i] ?? 0) + (spans.duration[i] ?? 0);
     const x = ((end - view.t0) / (view.t1 - view.t0)) * columns;
-    if (x < 0 || x > columns) continue;
+    // One that ran at the last answer still runs at the right edge.
+    if (x < 0 || (spans.start[i] ?? 0) > view.t1) continue;
     drawOpenEnd(
       context,
       left + Math.min(x, columns - 8),
@@ -409,7 +421,7 @@ function drawLabels(
   context.clip();
   const every = Math.ceil(13 / rowHeight);
   picture.rows.forEach((row, i) => {
-    if (i % every === 0) context.fillText(rowLabel(row), 0, (i + 0.5) * rowHeight * ratio);
+    if (i % every === 0) context.fillText(rowLabel(row), 0, Math.max(7, (i + 0.5) * rowHeight) * ratio);
   });
   context.restore();
 }

@@ -1,7 +1,7 @@
 // Paints tiles as pixels: one line of colours per row, copied downwards. A million spans cost what their tiles cost.
 import { mixed, type Paint, paintOf, parts } from "./colours";
 import type { StreamAnswer } from "./schema";
-import { PACKING, type Tiles } from "./stream_picture";
+import { EDGE_FLAG, ERROR_FLAG, PACKING, type Tiles } from "./stream_picture";
 
 type Colour = [number, number, number];
 
@@ -14,6 +14,8 @@ export interface Surface {
 
 /** A busy column is never fainter than this, or short tasks would vanish. */
 const FAINTEST = 0.4;
+/** Where one task ends and the next begins the colour is thin. */
+const EDGE = 0.4;
 const HATCH = 8;
 const PACKING_PAINT: Paint = { colour: "#00806a", hatched: true };
 
@@ -51,7 +53,8 @@ export function image(
         continue;
       }
       const paint = paintFor(group);
-      const strength = FAINTEST + (1 - FAINTEST) * (busy / 255);
+      const edge = (tiles.flags[cell] ?? 0) & EDGE_FLAG ? EDGE : 1;
+      const strength = (FAINTEST + (1 - FAINTEST) * (busy / 255)) * edge;
       line[x] = blended(paint.solid, surface.background, strength);
       second[x] = paint.second ? blended(paint.second, surface.background, strength) : (line[x] as number);
       hatched ||= paint.second !== null;
@@ -114,10 +117,11 @@ export function drawErrors(
   const height = surface.rowHeight - surface.gap;
   const narrowest = Math.min(14, Math.max(4, height));
   for (let row = 0; row < rows; row++) {
+    const failed = (x: number) => ((tiles.flags[row * tiles.columns + x] ?? 0) & ERROR_FLAG) !== 0;
     for (let x = 0; x < tiles.columns; x++) {
-      if (!tiles.flags[row * tiles.columns + x]) continue;
+      if (!failed(x)) continue;
       let end = x;
-      while (end < tiles.columns && tiles.flags[row * tiles.columns + end]) end++;
+      while (end < tiles.columns && failed(end)) end++;
       const width = Math.max(narrowest, end - x);
       drawError(context, left + x, row * surface.rowHeight, width, height);
       x = Math.max(end, x + narrowest);

@@ -8,7 +8,10 @@ export const PACKING = 65535;
 export const KIND_FAILED = 1;
 export const KIND_PACKING = 2;
 export const KIND_RUNNING = 3;
-const ERROR_FLAG = 1;
+export const ERROR_FLAG = 1;
+/** The first column of a task that is wide enough to be told from the one before. */
+export const EDGE_FLAG = 2;
+const WIDE_ENOUGH = 4;
 /** Above this many spans the server sends tiles; asking anew for the whole window lets it decide. */
 const MOST_SPANS = 30_000;
 
@@ -134,8 +137,10 @@ export function binned(spans: Spans, rows: number, window: TimeWindow, columns: 
         largest[cell] = share;
         tiles.group[cell] = group;
       }
-      if (spans.kind[i] === KIND_FAILED) tiles.flags[cell] = ERROR_FLAG;
+      if (spans.kind[i] === KIND_FAILED) tiles.flags[cell] = (tiles.flags[cell] ?? 0) | ERROR_FLAG;
     }
+    const edge = row * columns + first;
+    if (start >= 0 && end - start >= WIDE_ENOUGH) tiles.flags[edge] = (tiles.flags[edge] ?? 0) | EDGE_FLAG;
   }
   for (let cell = 0; cell < total.length; cell++)
     tiles.busy[cell] = Math.min(255, Math.round((total[cell] ?? 0) * 255));
@@ -171,7 +176,7 @@ export function summary(picture: Picture, window: TimeWindow): RowSummary[] {
     for (let x = r * 400; x < (r + 1) * 400; x++) {
       const group = tiles.group[x] ?? 0;
       busy += tiles.busy[x] ?? 0;
-      if (tiles.flags[x]) errors = true;
+      if ((tiles.flags[x] ?? 0) & ERROR_FLAG) errors = true;
       if (group && group !== PACKING)
         perGroup.set(group - 1, (perGroup.get(group - 1) ?? 0) + (tiles.busy[x] ?? 0));
     }

@@ -1,14 +1,16 @@
 // Stream: the task stream on the whole page, what the window shows in a sentence, and the run's lines under it.
-import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
-import { overview, useView } from "../api";
+import { type Signal, useSignal } from "@preact/signals";
+import { useCallback, useEffect, useRef } from "preact/hooks";
+import { ask, overview, repeat, useView } from "../api";
 import { TimeBar } from "../bars";
-import { unbroken } from "../format";
-import type { Verdict } from "../schema";
-import { Stream } from "../stream";
-import { timeWindow } from "../url";
+import { bytes, decimal, unbroken } from "../format";
+import { Lines } from "../lines";
+import type { Series, Verdict } from "../schema";
+import { GUTTER, Stream } from "../stream";
+import { type TimeWindow, timeWindow } from "../url";
 
-const ROOM_AROUND = 380;
+/** Leaves room for the sentence and the bar above, and for the lanes below. */
+const ROOM_AROUND = 620;
 
 export function StreamPage() {
   const sort = useSignal<"worker" | "idle">("worker");
@@ -20,6 +22,13 @@ export function StreamPage() {
     addEventListener("resize", measure);
     return () => removeEventListener("resize", measure);
   }, [height]);
+  const view = useSignal<TimeWindow | null>(null);
+  const see = useCallback(
+    (next: TimeWindow) => {
+      view.value = next;
+    },
+    [view],
+  );
   const chosen = timeWindow.value;
   const path = chosen ? `verdict?t0=${chosen.t0}&t1=${chosen.t1}` : "verdict";
   const verdict = useView<Verdict>(path, () => 1000).value;
@@ -27,22 +36,80 @@ export function StreamPage() {
     <section class="panel">
       <h1 class="answer">{unbroken(sentence(verdict, chosen !== null))}</h1>
       {verdict && <TimeBar bins={verdict.bins} />}
-      <label class="choice">
-        order of rows{" "}
-        <select
-          value={sort.value}
-          onChange={(event) => {
-            sort.value = event.currentTarget.value === "idle" ? "idle" : "worker";
-          }}
-        >
-          <option value="worker">by worker</option>
-          <option value="idle">most idle first</option>
-        </select>
-      </label>
-      <Stream height={height.value} sort={sort.value} />
+      <Stream height={height.value} sort={sort.value} tools={<Order sort={sort} />} onView={see} />
+      {view.value && <Lanes view={view.value} />}
     </section>
   );
 }
+
+function Order({ sort }: { sort: Signal<"worker" | "idle"> }) {
+  return (
+    <label class="choice">
+      order of rows{" "}
+      <select
+        value={sort.value}
+        onChange={(event) => {
+          sort.value = event.currentTarget.value === "idle" ? "idle" : "worker";
+        }}
+      >
+        <option value="worker">by worker</option>
+        <option value="idle">most idle first</option>
+      </select>
+    </label>
+  );
+}
+
+/** Lines under the stream, on the same x axis. */
+function Lanes({ view }: { view: TimeWindow }) {
+  const series = useSignal<Series | null>(null);
+  const wanted = useRef(view);
+  wanted.current = view;
+  useEffect(
+    () =>
+      repeat(
+        async (abort) => {
+          const { t0, t1 } = wanted.current;
+          const answer = await ask<Series>(
+            `series?names=busy,memory,tasks_per_s&t0=${t0.toFixed(6)}&t1=${t1.toFixed(6)}&px=300`,
+            abort,
+          );
+          if (answer.status === "new") series.value = answer.body;
+          return answer.status === "failed" ? null : answer.status === "new" ? answer.size : 0;
+        },
+        () => 1000,
+      ),
+    [series],
+  );
+  const shown = series.value;
+  if (!shown) return <p class="quiet">Waiting for the lines of cores, memory and tasks per second.</p>;
+  return (
+    <>
+      {LANES.map(({ name, title, format, limit }) => {
+        const top = shown.limits[name];
+        return (
+          <Lines
+            key={name}
+            title={title}
+            t0={shown.t0}
+            step={shown.step}
+            lines={[{ name: "", values: shown.series[name] ?? [], look: "area" }]}
+            limit={top ? { value: top, name: limit } : null}
+            format={format}
+            height={46}
+            gutter={GUTTER}
+            window={view}
+          />
+        );
+      })}
+    </>
+  );
+}
+
+const LANES = [
+  { name: "busy", title: "cores busy", format: decimal, limit: "cores" },
+  { name: "memory", title: "memory", format: bytes, limit: "limit" },
+  { name: "tasks_per_s", title: "tasks per second", format: decimal, limit: "limit" },
+];
 
 function sentence(verdict: Verdict | null, inWindow: boolean): string {
   if (!verdict) return overview.value?.verdict.sentence ?? "Waiting for the first answer of the server.";
@@ -50,5 +117,5 @@ function sentence(verdict: Verdict | null, inWindow: boolean): string {
 }
 
 function roomForRows(): number {
-  return Math.max(160, innerHeight - ROOM_AROUND);
+  return Math.max(260, innerHeight - ROOM_AROUND);
 }
