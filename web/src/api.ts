@@ -7,6 +7,7 @@ import type { Overview } from "./schema";
 const RUNNING_MS = 250;
 const IDLE_MS = 1000;
 const SLOWEST_RETRY_MS = 5000;
+const ENDED_RETRY_MS = 10_000;
 const BYTES_PER_MS = 64;
 
 export const paused = signal(false);
@@ -87,6 +88,11 @@ function heard(): void {
   clock.value = lastAnswer.value;
 }
 
+/** A cluster that has ended rarely comes back at the same place. */
+function retryDelay(delay: number, failures: number): number {
+  return trouble.value === "ended" ? ENDED_RETRY_MS : Math.min(SLOWEST_RETRY_MS, delay * 2 ** failures);
+}
+
 /** Calls `once` again and again; it answers how many bytes came, or null when the question failed. */
 export function repeat(once: (signal_: AbortSignal) => Promise<number | null>, slowest = pace): () => void {
   const abort = new AbortController();
@@ -104,7 +110,7 @@ export function repeat(once: (signal_: AbortSignal) => Promise<number | null>, s
     if (abort.signal.aborted) return;
     failures = size === null ? failures + 1 : 0;
     const delay = Math.max(slowest(), (size ?? 0) / BYTES_PER_MS);
-    timer = window.setTimeout(turn, failures ? Math.min(SLOWEST_RETRY_MS, delay * 2 ** failures) : delay);
+    timer = window.setTimeout(turn, failures ? retryDelay(delay, failures) : delay);
   };
   const wake = () => {
     if (waiting && !document.hidden && !paused.value) void turn();

@@ -93,16 +93,17 @@ const STATE_TEXT = { running: "running", idle: "idle", ended: "ended", replay: "
 function TopBar({ onHelp }: { onHelp: () => void }) {
   const run = overview.value;
   const dot = connection.value;
+  const state = run && dot.kind === "ended" ? "ended" : (run?.state ?? "idle");
   return (
     <header>
       <strong class="brand">Oxidask</strong>
       {run && (
         <>
-          <span class={`state ${run.state}`}>{STATE_TEXT[run.state] ?? run.state}</span>
+          <span class={`state ${state}`}>{STATE_TEXT[state] ?? state}</span>
           <span>
             <span class="quiet">elapsed</span> {duration(run.now)}
           </span>
-          {run.remaining && (
+          {run.remaining && state === "running" && (
             <span>
               <span class="quiet">left</span> {range(run.remaining)}
             </span>

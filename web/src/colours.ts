@@ -1,20 +1,20 @@
-// Which colour a group or a use of time has. Twelve colours that stay apart with the usual kinds of colour blindness,
-// the same in both themes; the next twelve groups have them hatched; all others are grey.
+// Which colour a group or a use of time has. Twelve colours that stay apart with the usual kinds of colour blindness
+// (a search chose them; the test measures it), the same in both themes; the next twelve groups have them hatched; all others are grey.
 import type { BinName } from "./schema";
 
 export const PALETTE = [
   "#0089f0",
   "#ff7a3a",
-  "#009f81",
-  "#ffc33b",
-  "#9a4de0",
-  "#ff5aaf",
-  "#00c2f9",
-  "#e20134",
-  "#00dcb4",
-  "#a8327f",
-  "#f2a6f5",
-  "#a0552d",
+  "#178599",
+  "#ffbc00",
+  "#6b00f1",
+  "#a22832",
+  "#4ac1a0",
+  "#c13600",
+  "#fba0fc",
+  "#b30e6f",
+  "#9534af",
+  "#b6cb81",
 ] as const;
 const OTHER = "#8c929a";
 

@@ -66,8 +66,8 @@ export function GraphDrawing({ graph, placed, width, height, chosen, expand, lab
           viewBox="0 0 8 8"
           refX="7"
           refY="4"
-          markerWidth="8"
-          markerHeight="8"
+          markerWidth="13"
+          markerHeight="13"
           markerUnits="userSpaceOnUse"
           orient="auto"
         >

@@ -24,9 +24,22 @@ export interface LinesProps {
   /** Room at the left for the scale; the stream has its names there, so that both share the x axis. */
   gutter?: number;
   window?: { t0: number; t1: number };
+  /** A lane stands under another picture that has the axis, and its numbers are in a table of all lanes. */
+  lane?: boolean;
 }
 
-export function Lines({ title, t0, step, lines, limit, format, height, gutter = 70, window }: LinesProps) {
+export function Lines({
+  title,
+  t0,
+  step,
+  lines,
+  limit,
+  format,
+  height,
+  gutter = 70,
+  window,
+  lane = false,
+}: LinesProps) {
   const [box, width] = useWidth<HTMLDivElement>();
   const count = Math.max(0, ...lines.map((line) => line.values.length));
   const known = lines.flatMap((line) => line.values.filter((value) => value !== null));
@@ -40,51 +53,51 @@ export function Lines({ title, t0, step, lines, limit, format, height, gutter = 
   const y = (value: number) => height - (value / top) * height;
   const marks = ticks(from, to, plot / 110);
   const gap = (marks[1] ?? 1) - (marks[0] ?? 0);
-  return (
-    <Twin
-      name={title}
-      table={() => <LineTable t0={t0} step={step} count={count} lines={lines} format={format} />}
-    >
-      <div class="lines" ref={box}>
-        <div class="lines-head">
-          <b>{title}</b>
-          {lines.map((line) => (
-            <span key={line.name} class="line-name">
-              <svg width="22" height="10" aria-hidden="true">
-                <path class={`line ${line.look}`} d={line.look === "area" ? "M0 2H22V10H0Z" : "M0 5H22"} />
-              </svg>
-              {line.name} <b>{format(lastKnown(line.values))}</b>
-            </span>
-          ))}
-          {limit && (
-            <span class="line-name">
-              <svg width="22" height="10" aria-hidden="true">
-                <path class="line limit" d="M0 5H22" />
-              </svg>
-              {limit.name} <b>{format(limit.value)}</b>
-            </span>
-          )}
-        </div>
-        <svg
-          width={width.value}
-          height={height + AXIS}
-          role="img"
-          aria-label={spoken(title, lines, limit, format)}
-        >
-          <rect class="plot" x={gutter} y={0} width={plot} height={height} />
-          <text x={gutter - 6} y={10} text-anchor="end">
-            {format(top / 1.08)}
-          </text>
-          <text x={gutter - 6} y={height} text-anchor="end">
-            {format(0)}
-          </text>
-          {lines.map((line) => (
-            <path key={line.name} class={`line ${line.look}`} d={path(line, x, y, height)} />
-          ))}
-          {limit && (
-            <path class="line limit" d={`M${gutter} ${y(limit.value).toFixed(1)}H${gutter + plot}`} />
-          )}
-          {marks.map((time) => {
+  const drawing = (
+    <div class="lines" ref={box}>
+      <div class="lines-head">
+        <b>{title}</b>
+        {lines.map((line) => (
+          <span key={line.name} class="line-name">
+            <svg width="22" height="10" aria-hidden="true">
+              <path class={`line ${line.look}`} d={line.look === "area" ? "M0 2H22V10H0Z" : "M0 5H22"} />
+            </svg>
+            {line.name} <b>{format(lastKnown(line.values))}</b>
+          </span>
+        ))}
+        {limit && (
+          <span class="line-name">
+            <svg width="22" height="10" aria-hidden="true">
+              <path class="line limit" d="M0 5H22" />
+            </svg>
+            {limit.name} <b>{format(limit.value)}</b>
+          </span>
+        )}
+      </div>
+      <svg
+        width={width.value}
+        height={lane ? height : height + AXIS}
+        role="img"
+        aria-label={spoken(title, lines, limit, format)}
+      >
+        <rect class="plot" x={gutter} y={0} width={plot} height={height} />
+        <text x={gutter - 6} y={10} text-anchor="end">
+          {format(top / 1.08)}
+        </text>
+        <text x={gutter - 6} y={height} text-anchor="end">
+          {format(0)}
+        </text>
+        {/* An inner drawing cuts off what lies beside the window. */}
+        <svg x={gutter} width={plot} height={height} aria-hidden="true">
+          <g transform={`translate(${-gutter} 0)`}>
+            {lines.map((line) => (
+              <path key={line.name} class={`line ${line.look}`} d={path(line, x, y, height)} />
+            ))}
+          </g>
+        </svg>
+        {limit && <path class="line limit" d={`M${gutter} ${y(limit.value).toFixed(1)}H${gutter + plot}`} />}
+        {!lane &&
+          marks.map((time) => {
             const place = gutter + ((time - from) / Math.max(1e-9, to - from)) * plot;
             return (
               <text
@@ -97,8 +110,16 @@ export function Lines({ title, t0, step, lines, limit, format, height, gutter = 
               </text>
             );
           })}
-        </svg>
-      </div>
+      </svg>
+    </div>
+  );
+  if (lane) return drawing;
+  return (
+    <Twin
+      name={title}
+      table={() => <LineTable t0={t0} step={step} lines={lines.map((line) => ({ ...line, format }))} />}
+    >
+      {drawing}
     </Twin>
   );
 }
@@ -145,13 +166,14 @@ function spoken(
   return `${title}. ${each.join("; ")}${limit ? `; ${limit.name} ${format(limit.value)}` : ""}.`;
 }
 
-function LineTable({
-  t0,
-  step,
-  count,
-  lines,
-  format,
-}: { t0: number; step: number; count: number } & Pick<LinesProps, "lines" | "format">) {
+export interface TableLine {
+  name: string;
+  values: (number | null)[];
+  format: (value: number | null) => string;
+}
+
+export function LineTable({ t0, step, lines }: { t0: number; step: number; lines: TableLine[] }) {
+  const count = Math.max(0, ...lines.map((line) => line.values.length));
   const stride = Math.max(1, Math.ceil(count / TABLE_ROWS));
   const indexes = Array.from({ length: Math.ceil(count / stride) }, (_, i) => i * stride);
   return (
@@ -172,7 +194,7 @@ function LineTable({
             <th scope="row">{axisSeconds(t0 + i * step, step * stride)}</th>
             {lines.map((line) => (
               <td key={line.name} class="number">
-                {format(line.values[i] ?? null)}
+                {line.format(line.values[i] ?? null)}
               </td>
             ))}
           </tr>

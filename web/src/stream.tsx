@@ -89,7 +89,7 @@ export function Stream({ height, sort = "worker", tools, onView }: StreamOptions
     [chosen?.t0, chosen?.t1, span.value, plotWidth, maximalRows, offset.value, sort, picture],
   );
 
-  const tallest = height > 300 ? 36 : 22;
+  const tallest = height > 220 ? 36 : 22;
   const rowCount = picture.value?.rows.length ?? 0;
   const rowHeight = Math.max(5, Math.min(tallest, Math.floor(height / Math.max(1, rowCount))));
   useEffect(() => {
@@ -158,7 +158,7 @@ export function Stream({ height, sort = "worker", tools, onView }: StreamOptions
           onClick={move.live}
           title="follow the run (f)"
         >
-          {following ? "● Live" : "Live"}
+          {liveText(following)}
         </button>
         {view.value && <span class="quiet">{windowText(view.value)}</span>}
         {picture.value && picture.value.rowsTotal > rowCount && (
@@ -210,6 +210,12 @@ export function Stream({ height, sort = "worker", tools, onView }: StreamOptions
       )}
     </div>
   );
+}
+
+/** A run that rests has nothing to follow: the button then goes back to its last work. */
+function liveText(following: boolean): string {
+  const word = overview.value?.state === "running" ? "Live" : "Latest";
+  return following ? `● ${word}` : word;
 }
 
 function whyEmpty(picture: Picture | null): string {

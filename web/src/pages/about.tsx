@@ -1,6 +1,6 @@
 // About: versions, limits and settings of what runs.
 import { useView } from "../api";
-import { visible } from "../format";
+import { integer, visible } from "../format";
 import type { About as AboutAnswer } from "../schema";
 
 const LONGEST_VALUE = 2000;
@@ -58,7 +58,13 @@ function flattened(values: Record<string, unknown>, prefix = ""): [string, strin
     if (value !== null && typeof value === "object" && !Array.isArray(value))
       return flattened(value as Record<string, unknown>, path);
     const text =
-      value === null || value === undefined ? "–" : Array.isArray(value) ? value.join(", ") : String(value);
+      value === null || value === undefined
+        ? "–"
+        : Array.isArray(value)
+          ? value.join(", ")
+          : typeof value === "number" && value >= 10_000
+            ? integer(value)
+            : String(value);
     return [[visible(path.slice(0, 200)), visible(text.slice(0, LONGEST_VALUE))]];
   });
 }

@@ -41,7 +41,8 @@ export function Graph() {
 function Drawing({ graph, expand }: { graph: GraphAnswer; expand: string | null }) {
   const [box, width] = useWidth<HTMLDivElement>();
   const chosen = useSignal<string | null>(query.value.get("task") ? `t${query.value.get("task")}` : null);
-  const height = Math.max(280, innerHeight - 300);
+  // A small graph needs no large field.
+  const height = Math.max(240, Math.min(innerHeight - 300, graph.height * 1.4));
   const surface = useRef<HTMLDivElement>(null);
   const { placed, move } = usePanZoom(surface, graph, width.value, height, expand);
   useKeys({

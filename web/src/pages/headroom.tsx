@@ -86,9 +86,9 @@ function Predicted({ answer }: { answer: HeadroomAnswer }) {
       <thead>
         <tr>
           <th scope="col">cores</th>
-          <th scope="col">time</th>
+          <th scope="col">shorter is better, hatched is unsure</th>
           <th scope="col" class="number">
-            seconds
+            time
           </th>
         </tr>
       </thead>
@@ -150,7 +150,7 @@ function Granularity({ answer }: { answer: HeadroomAnswer }) {
       <p>
         <b>{percent(short / total)}</b> of tasks take less than 1 ms.
       </p>
-      <table class="groups">
+      <table class="groups histogram">
         <tbody>
           {tasks.map((count, i) => (
             <tr key={edges[i] ?? "last"}>

@@ -37,7 +37,7 @@ export function Overview() {
             Events <a href={linkTo("errors")}>all</a>
           </h2>
           {run.marks.length > 0 ? (
-            <MarkList marks={[...run.marks].reverse()} />
+            <MarkList marks={[...run.marks].sort((a, b) => b.t - a.t)} />
           ) : (
             <p class="quiet">Nothing has happened yet.</p>
           )}
@@ -58,7 +58,11 @@ function Answer({ run }: { run: OverviewAnswer }) {
           {verdict.advice.length > 0 ? (
             verdict.advice.slice(0, 3).map((advice) => <p key={advice}>→ {advice}</p>)
           ) : (
-            <p class="quiet">No advice: nothing needs to be changed.</p>
+            <p class="quiet">
+              {verdict.verdict === "compute-bound"
+                ? "Nothing needs to be changed."
+                : "There is no advice for this."}
+            </p>
           )}
           {verdict.confidence !== "high" && <p class="quiet">confidence: {verdict.confidence}</p>}
         </div>
@@ -71,7 +75,7 @@ function Answer({ run }: { run: OverviewAnswer }) {
         </p>
       )}
       <h2>Where thread time went</h2>
-      <TimeBar bins={verdict.bins} />
+      <TimeBar bins={verdict.thread_seconds > 0 ? verdict.bins : {}} />
       <Numbers run={run} />
       {run.dropped > 0 && (
         <p class="quiet">{integer(run.dropped)} records were dropped, so the numbers are less sure.</p>

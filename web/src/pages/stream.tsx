@@ -4,9 +4,10 @@ import { useCallback, useEffect, useRef } from "preact/hooks";
 import { ask, overview, repeat, useView } from "../api";
 import { TimeBar } from "../bars";
 import { bytes, decimal, unbroken } from "../format";
-import { Lines } from "../lines";
+import { Lines, LineTable } from "../lines";
 import type { Series, Verdict } from "../schema";
 import { GUTTER, Stream } from "../stream";
+import { Twin } from "../twin";
 import { type TimeWindow, timeWindow } from "../url";
 
 /** Leaves room for the sentence and the bar above, and for the lanes below. */
@@ -83,25 +84,41 @@ function Lanes({ view }: { view: TimeWindow }) {
   const shown = series.value;
   if (!shown) return <p class="quiet">Waiting for the lines of cores, memory and tasks per second.</p>;
   return (
-    <>
-      {LANES.map(({ name, title, format, limit }) => {
-        const top = shown.limits[name];
-        return (
-          <Lines
-            key={name}
-            title={title}
-            t0={shown.t0}
-            step={shown.step}
-            lines={[{ name: "", values: shown.series[name] ?? [], look: "area" }]}
-            limit={top ? { value: top, name: limit } : null}
-            format={format}
-            height={46}
-            gutter={GUTTER}
-            window={view}
-          />
-        );
-      })}
-    </>
+    <Twin
+      name="cores, memory and tasks per second"
+      table={() => (
+        <LineTable
+          t0={shown.t0}
+          step={shown.step}
+          lines={LANES.map(({ name, title, format }) => ({
+            name: title,
+            values: shown.series[name] ?? [],
+            format,
+          }))}
+        />
+      )}
+    >
+      <div class="lanes">
+        {LANES.map(({ name, title, format, limit }) => {
+          const top = shown.limits[name];
+          return (
+            <Lines
+              key={name}
+              title={title}
+              t0={shown.t0}
+              step={shown.step}
+              lines={[{ name: "at the end", values: shown.series[name] ?? [], look: "area" }]}
+              limit={top ? { value: top, name: limit } : null}
+              format={format}
+              height={46}
+              gutter={GUTTER}
+              window={view}
+              lane
+            />
+          );
+        })}
+      </div>
+    </Twin>
   );
 }
 
