@@ -39,16 +39,13 @@ export function App() {
   }, [page.value]);
   const keys: Keys = {
     "?": () => {
-      help.value = !help.value;
+      help.value = true;
     },
     t: toggleTheme,
     p: togglePause,
-    Escape: () => {
-      help.value = false;
-    },
   };
   for (const known of PAGES) keys[known.key] = () => go(known.path);
-  useKeys(keys);
+  useKeys(keys, "page");
   const View = VIEWS[page.value];
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions lint/a11y/useKeyWithClickEvents: catches clicks on links, which keys make, too.

@@ -4,14 +4,14 @@ import { useEffect } from "preact/hooks";
 type Handler = (event: KeyboardEvent) => void;
 export type Keys = Record<string, Handler>;
 
-const layers: Keys[] = [];
+/** Keys of a part (a picture) win over those of the whole page. */
+const layers: Record<"page" | "part", Keys[]> = { page: [], part: [] };
 
-/** The keys of the innermost part of the page win. */
-export function useKeys(keys: Keys): void {
+export function useKeys(keys: Keys, where: "page" | "part" = "part"): void {
   useEffect(() => {
-    layers.push(keys);
+    layers[where].push(keys);
     return () => {
-      layers.splice(layers.indexOf(keys), 1);
+      layers[where].splice(layers[where].indexOf(keys), 1);
     };
   });
 }
@@ -19,14 +19,12 @@ export function useKeys(keys: Keys): void {
 export function listenToKeys(): void {
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || isTyping(event.target)) return;
-    for (const keys of [...layers].reverse()) {
-      const handler = keys[event.key];
-      if (handler) {
-        handler(event);
-        event.preventDefault();
-        return;
-      }
-    }
+    // An open dialog has the keyboard for itself; it closes with Escape by its own means.
+    if (document.querySelector("dialog[open]")) return;
+    const handler = [...layers.part, ...layers.page].find((keys) => keys[event.key])?.[event.key];
+    if (!handler) return;
+    handler(event);
+    event.preventDefault();
   });
 }
 

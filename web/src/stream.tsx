@@ -147,6 +147,7 @@ export function Stream({ height, sort = "worker", tools, onView }: StreamOptions
     },
   );
 
+  const sentence = useSentence(picture.value, view.value, held.value !== null);
   const following = !chosen && !held.value;
   return (
     <div class="stream">
@@ -194,7 +195,7 @@ export function Stream({ height, sort = "worker", tools, onView }: StreamOptions
             role="img"
             // Keys move the picture, so it can hold the focus.
             tabIndex={0}
-            aria-label={spoken(picture.value, view.value)}
+            aria-label={sentence}
           />
           {rowCount === 0 && <p class="quiet">{whyEmpty(picture.value)}</p>}
           {tip.value && <Tooltip tip={tip} picture={picture.value} width={width.value} />}
@@ -334,7 +335,10 @@ function usePointer(
       drag = null;
     };
     const leave = () => latest.current.point(-1, -1, false);
-    const twice = () => latest.current.move.reset();
+    const twice = () => {
+      latest.current.point(-1, -1, true);
+      latest.current.move.reset();
+    };
     node.addEventListener("wheel", wheel, { passive: false });
     node.addEventListener("pointerdown", down);
     node.addEventListener("pointermove", over);
@@ -637,6 +641,15 @@ function StreamTable({ picture, view }: { picture: Picture | null; view: TimeWin
       </tbody>
     </table>
   );
+}
+
+/** The sentence for those who do not see the picture: renewed once a second at most, and not while it moves. */
+function useSentence(picture: Picture | null, view: TimeWindow | null, moving: boolean): string {
+  const last = useRef({ at: 0, text: "" });
+  const stale = picture !== null && !moving && Date.now() - last.current.at > 1000;
+  if (stale || last.current.text === "")
+    last.current = { at: picture ? Date.now() : 0, text: spoken(picture, view) };
+  return last.current.text;
 }
 
 function spoken(picture: Picture | null, view: TimeWindow | null): string {

@@ -65,16 +65,23 @@ function Lanes({ view }: { view: TimeWindow }) {
   const series = useSignal<Series | null>(null);
   const wanted = useRef(view);
   wanted.current = view;
+  const answered = useRef("");
   useEffect(
     () =>
       repeat(
         async (abort) => {
           const { t0, t1 } = wanted.current;
+          // Lines of a run that rests stay as they are.
+          const question = `${t0} ${t1}`;
+          if (overview.value?.state !== "running" && answered.current === question) return 0;
           const answer = await ask<Series>(
-            `series?names=busy,memory,tasks_per_s&t0=${t0.toFixed(6)}&t1=${t1.toFixed(6)}&px=300`,
+            `series?names=busy,memory,tasks_per_s&t0=${t0.toFixed(6)}&t1=${t1.toFixed(6)}&px=200`,
             abort,
           );
-          if (answer.status === "new") series.value = answer.body;
+          if (answer.status === "new") {
+            series.value = answer.body;
+            answered.current = question;
+          }
           return answer.status === "failed" ? null : answer.status === "new" ? answer.size : 0;
         },
         () => 1000,
