@@ -12,7 +12,7 @@ export interface Placed {
 }
 
 /** Smaller, nobody could read a label: rather show the first part in a size to read. */
-const SMALLEST_FIT = 0.55;
+const SMALLEST_FIT = 0.8;
 const LARGEST_FIT = 1.4;
 
 export interface GraphMover {
@@ -56,8 +56,8 @@ export function usePanZoom(
         };
       },
       fit() {
-        touched.current = false;
-        placed.value = fitted(size.current.graph, size.current.width, size.current.height);
+        touched.current = true;
+        placed.value = fitted(size.current.graph, size.current.width, size.current.height, 0);
       },
     }),
     [placed],
@@ -70,9 +70,14 @@ export function usePanZoom(
   return { placed, move };
 }
 
-export function fitted(graph: Pick<Graph, "width" | "height">, width: number, height: number): Placed {
+export function fitted(
+  graph: Pick<Graph, "width" | "height">,
+  width: number,
+  height: number,
+  smallest = SMALLEST_FIT,
+): Placed {
   const whole = Math.min(width / Math.max(1, graph.width), height / Math.max(1, graph.height));
-  const scale = Math.max(SMALLEST_FIT, Math.min(LARGEST_FIT, whole));
+  const scale = Math.max(smallest, Math.min(LARGEST_FIT, whole));
   const rest = (room: number, size: number) => Math.max(0, (room - size * scale) / 2);
   return { scale, x: rest(width, graph.width), y: rest(height, graph.height) };
 }

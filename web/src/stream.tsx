@@ -431,7 +431,7 @@ function drawLabels(
   context.clip();
   const every = Math.ceil(13 / rowHeight);
   picture.rows.forEach((row, i) => {
-    if (i % every === 0) context.fillText(rowLabel(row), 0, Math.max(7, (i + 0.5) * rowHeight) * ratio);
+    if (i % every === 0) context.fillText(rowLabel(row), 0, (i + every / 2) * rowHeight * ratio);
   });
   context.restore();
 }

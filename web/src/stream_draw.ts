@@ -29,7 +29,8 @@ export function image(
   const { columns } = tiles;
   const picture = new ImageData(columns, Math.max(1, rows * surface.rowHeight));
   const pixels = new Uint32Array(picture.data.buffer);
-  pixels.fill(packed(surface.background));
+  const empty = packed(surface.background);
+  pixels.fill(empty);
   const paints = new Map<number, { solid: Colour; second: Colour | null }>();
   const paintFor = (group: number) => {
     let paint = paints.get(group);
@@ -43,18 +44,28 @@ export function image(
   const second = new Uint32Array(columns);
   for (let row = 0; row < rows; row++) {
     let hatched = false;
+    let last = -1;
     for (let x = 0; x < columns; x++) {
       const cell = row * columns + x;
       const group = tiles.group[cell] ?? 0;
       const busy = tiles.busy[cell] ?? 0;
       if (group === 0 || busy === 0) {
-        line[x] = packed(surface.background);
-        second[x] = line[x] as number;
+        line[x] = empty;
+        second[x] = empty;
+        last = -1;
         continue;
       }
+      const edge = (tiles.flags[cell] ?? 0) & EDGE_FLAG;
+      // Most columns look as the one before.
+      const look = ((group << 8) | busy) * 4 + edge;
+      if (look === last) {
+        line[x] = line[x - 1] as number;
+        second[x] = second[x - 1] as number;
+        continue;
+      }
+      last = look;
       const paint = paintFor(group);
-      const edge = (tiles.flags[cell] ?? 0) & EDGE_FLAG ? EDGE : 1;
-      const strength = (FAINTEST + (1 - FAINTEST) * (busy / 255)) * edge;
+      const strength = (FAINTEST + (1 - FAINTEST) * (busy / 255)) * (edge ? EDGE : 1);
       line[x] = blended(paint.solid, surface.background, strength);
       second[x] = paint.second ? blended(paint.second, surface.background, strength) : (line[x] as number);
       hatched ||= paint.second !== null;
@@ -84,8 +95,7 @@ function fillRow(
 
 function coloursOf(group: number, groups: StreamAnswer["groups"], isolated: number | null) {
   const id = group - 1;
-  if (isolated !== null && isolated !== id)
-    return { solid: [150, 155, 162] as Colour, second: [190, 194, 200] as Colour };
+  if (isolated !== null && isolated !== id) return { solid: [158, 163, 170] as Colour, second: null };
   const paint = group === PACKING ? PACKING_PAINT : paintOf(groups[String(id)]?.color ?? null);
   return { solid: parts(paint.colour), second: paint.hatched ? rgb(mixed(paint.colour)) : null };
 }

@@ -59,10 +59,11 @@ function Drawing({ graph, expand }: { graph: GraphAnswer; expand: string | null 
       else if (expand !== null) setQuery({ expand: null, task: null });
     },
   });
+  const linked = query.value.get("task");
   useEffect(() => {
-    const node = graph.nodes.find((candidate) => candidate.id === chosen.value);
+    const node = linked === null ? undefined : graph.nodes.find((candidate) => candidate.id === `t${linked}`);
     if (node) move.centre(node.x + node.w / 2, node.y + node.h / 2);
-  }, [expand]);
+  }, [linked, expand]);
   const open = useCallback(
     (node: GraphNode) => {
       chosen.value = node.id;

@@ -87,7 +87,7 @@ function Pages({ total, offset, sort }: { total: number; offset: number; sort: s
   return (
     <div class="pager">
       <label>
-        the server's order{" "}
+        order of all groups{" "}
         <select
           value={sort}
           onChange={(event) => setQuery({ sort: event.currentTarget.value, offset: null })}
