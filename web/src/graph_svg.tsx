@@ -120,7 +120,6 @@ function Box({
       class={`box${node.critical ? " critical" : ""}${chosen ? " chosen" : ""}`}
       role="button"
       tabIndex={0}
-      aria-label={`${text.label} ${text.sub ?? ""}: ${boxTitle(node)}`}
       onClick={open}
       onKeyDown={(event) => {
         if (event.key !== "Enter" && event.key !== " ") return;

@@ -59,11 +59,12 @@ function Drawing({ graph, expand }: { graph: GraphAnswer; expand: string | null 
       else if (expand !== null) setQuery({ expand: null, task: null });
     },
   });
+  const measured = width.value > 0;
   const linked = query.value.get("task");
   useEffect(() => {
     const node = linked === null ? undefined : graph.nodes.find((candidate) => candidate.id === `t${linked}`);
-    if (node) move.centre(node.x + node.w / 2, node.y + node.h / 2);
-  }, [linked, expand]);
+    if (node && measured) move.centre(node.x + node.w / 2, node.y + node.h / 2);
+  }, [linked, expand, measured]);
   const open = useCallback(
     (node: GraphNode) => {
       chosen.value = node.id;
