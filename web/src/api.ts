@@ -16,6 +16,8 @@ export const overview = signal<Overview | null>(null);
 
 type Trouble = "none" | "unreachable" | "ended" | "forbidden";
 const trouble = signal<Trouble>("none");
+/** Views that the server refuses, with the status: the others may be well. */
+const refused = signal<Readonly<Record<string, number>>>({});
 const lastAnswer = signal(0);
 const clock = signal(Date.now());
 setInterval(() => {
@@ -40,6 +42,8 @@ export const connection = computed<Connection>(() => {
     };
   }
   if (trouble.value === "unreachable") return { kind: "old", text: `no answer, ${age} s old` };
+  const [view, status] = Object.entries(refused.value)[0] ?? [];
+  if (view !== undefined) return { kind: "old", text: `the server answers ${status} for ${view}` };
   if (paused.value) return { kind: "paused", text: `paused, ${age} s old` };
   if (overview.value?.source === "file" || overview.value?.state === "replay")
     return { kind: "replay", text: "replay" };
@@ -56,6 +60,7 @@ export type Answer<T> = { status: "new"; body: T; size: number } | { status: "sa
 
 /** One question. Keeps the connection dot up to date, whatever comes back. */
 export async function ask<T>(path: string, signal_?: AbortSignal): Promise<Answer<T>> {
+  const view = path.split("?")[0] ?? path;
   let response: Response;
   try {
     response = await fetch(`./api/v1/${path}`, {
@@ -63,13 +68,13 @@ export async function ask<T>(path: string, signal_?: AbortSignal): Promise<Answe
       ...(signal_ && { signal: signal_ }),
     });
     if (response.status === 204) {
-      heard();
+      heard(view);
       return { status: "same" };
     }
     if (response.ok) {
       const text = await response.text();
       const body = JSON.parse(text) as T;
-      heard();
+      heard(view);
       return { status: "new", body, size: Number(response.headers.get("content-length")) || text.length };
     }
   } catch {
@@ -78,11 +83,17 @@ export async function ask<T>(path: string, signal_?: AbortSignal): Promise<Answe
   }
   if (response.status === 410) trouble.value = "ended";
   else if (response.status === 403) trouble.value = "forbidden";
-  else trouble.value = "unreachable";
+  // A proxy answers so for a server that is gone; else it is one view that has no answer.
+  else if (response.status >= 502 && response.status <= 504) trouble.value = "unreachable";
+  else refused.value = { ...refused.value, [view]: response.status };
   return { status: "failed" };
 }
 
-function heard(): void {
+function heard(view: string): void {
+  if (view in refused.value) {
+    const { [view]: _mended, ...others } = refused.value;
+    refused.value = others;
+  }
   trouble.value = "none";
   lastAnswer.value = Date.now();
   clock.value = lastAnswer.value;

@@ -3,7 +3,8 @@ import { useSignal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { connection, keepUpToDate, overview, pace, paused } from "./api";
-import { bytes, duration, integer, range } from "./format";
+import { Boundary } from "./boundary";
+import { bytes, duration, integer, percent, range } from "./format";
 import { KEY_HELP, type Keys, useKeys } from "./keyboard";
 import { About } from "./pages/about";
 import { Errors } from "./pages/errors";
@@ -33,10 +34,10 @@ const slowPace = () => (page.value === "status" || page.value === "stream" ? pac
 export function App() {
   const help = useSignal(false);
   useEffect(() => keepUpToDate("overview", overview, slowPace), []);
+  const title = titleOf(page.value);
   useEffect(() => {
-    const title = PAGES.find((known) => known.path === page.value)?.title ?? "";
-    document.title = `${title} · Oxidask`;
-  }, [page.value]);
+    document.title = title;
+  }, [title]);
   const keys: Keys = {
     "?": () => {
       help.value = true;
@@ -66,11 +67,21 @@ export function App() {
         ))}
       </nav>
       <main id="main" tabIndex={-1}>
-        <View key={page.value} />
+        <Boundary key={page.value}>
+          <View />
+        </Boundary>
       </main>
       {help.value && <Help close={() => (help.value = false)} />}
     </div>
   );
+}
+
+/** The share that is done comes first: it is what fits into a tab. */
+function titleOf(path: PagePath): string {
+  const name = PAGES.find((known) => known.path === path)?.title ?? "";
+  const tasks = overview.value?.tasks;
+  const done = tasks && tasks.total > 0 ? `${percent((tasks.finished + tasks.erred) / tasks.total)} · ` : "";
+  return `${done}${name} · Oxidask`;
 }
 
 function stayOnPage(event: MouseEvent): void {
