@@ -102,10 +102,12 @@ function Numbers({ run }: { run: OverviewAnswer }) {
         <dd class="quiet">
           {integer(tasks.processing)} run, {integer(tasks.waiting)} wait
           {tasks.erred > 0 && (
-            <a class="bad" href={linkTo("errors")}>
-              {" "}
-              ✕ {integer(tasks.erred)} failed
-            </a>
+            <>
+              {", "}
+              <a class="bad" href={linkTo("errors")}>
+                ✕ {integer(tasks.erred)} failed
+              </a>
+            </>
           )}
           {tasks.no_worker > 0 && <span class="bad"> {integer(tasks.no_worker)} without a worker</span>}
         </dd>
@@ -146,15 +148,7 @@ function Groups({ run }: { run: OverviewAnswer }) {
   const more = run.groups_total - run.groups.length;
   return (
     <>
-      <table class="groups">
-        <thead class="for-readers">
-          <tr>
-            <th scope="col">group</th>
-            <th scope="col">progress</th>
-            <th scope="col">done</th>
-            <th scope="col">left</th>
-          </tr>
-        </thead>
+      <table class="groups" aria-label="groups: name, progress, tasks done of all, time left">
         <tbody>
           {run.groups.map((group) => (
             <GroupProgress key={group.id} group={group} />
@@ -176,7 +170,7 @@ function Memory() {
   if (workers.workers.length === 0) return <p class="quiet">No worker has joined yet.</p>;
   return (
     <>
-      <table class="groups">
+      <table class="groups" aria-label="workers: memory used, and its limit">
         <tbody>
           {workers.workers.map((worker) => (
             <tr key={worker.id}>
