@@ -9,6 +9,9 @@ import type { TimeWindow } from "./url";
 const OVERLAP_SECONDS = 1.5;
 /** What came later still is mended by asking for the whole window now and then. */
 const WHOLE_AGAIN_MS = 15_000;
+/** When parts do not fit (rows came, or their order depends on the window), whole windows are asked for, less often. */
+const WHOLE_ONLY_MS = 5000;
+const WHOLE_PACE_MS = 1000;
 const SPANS_OF_LIVE = [10, 20, 30, 60];
 
 export interface Wanted {
@@ -41,6 +44,7 @@ export function feedStream(picture: Signal<Picture | null>, wanted: Wanted): () 
   let since: number | null = null;
   let span = 0;
   let settled = false;
+  let wholeUntil = wanted.sort === "idle" ? Number.POSITIVE_INFINITY : 0;
 
   const keep = (next: Picture, version: number, size: number) => {
     known = next;
@@ -72,6 +76,7 @@ export function feedStream(picture: Signal<Picture | null>, wanted: Wanted): () 
     if (next) return keep(next, answer.body.version, answer.size);
     known = null;
     since = null;
+    wholeUntil = Math.max(wholeUntil, Date.now() + WHOLE_ONLY_MS);
     return answer.size;
   };
 
@@ -95,8 +100,8 @@ export function feedStream(picture: Signal<Picture | null>, wanted: Wanted): () 
       }
       const nextSpan = window.t1 - window.t0;
       const old = known;
-      if (old && nextSpan === span && Date.now() - wholeAt < WHOLE_AGAIN_MS)
-        return newest(old, current, abort);
+      const parts = Date.now() > wholeUntil && Date.now() - wholeAt < WHOLE_AGAIN_MS;
+      if (old && nextSpan === span && parts) return newest(old, current, abort);
       span = nextSpan;
       since = null;
       const t1 = Math.max(window.t0 + span / wanted.px, Math.min(window.t1, current.now));
@@ -106,7 +111,12 @@ export function feedStream(picture: Signal<Picture | null>, wanted: Wanted): () 
         abort,
       );
     },
-    () => (overview.value ? (wanted.window ? Math.max(1000, pace()) : pace()) : 100),
+    () => {
+      // Before the first answer there is no window yet.
+      if (!overview.value) return 100;
+      const slowly = wanted.window !== null || Date.now() < wholeUntil;
+      return slowly ? Math.max(WHOLE_PACE_MS, pace()) : pace();
+    },
   );
 }
 

@@ -73,6 +73,13 @@ test("a new part replaces the end of the tiles and moves the picture", () => {
   expect(whole && groupsOf(sampled(whole, { t0: 2, t1: 6 }, 4))).toEqual([1, 3, 3, 3]);
 });
 
+test("a part in finer steps is joined on the grid of the picture", () => {
+  const fine = pictureOf({ ...tilesAnswer(2, [4, 4, 4, 4, 5, 5, 5, 5]), step: 0.25, t1: 4 });
+  const whole = joined(pictureOf(tilesAnswer(0, [1, 1, 1])), fine, 0);
+  expect(whole && groupsOf(sampled(whole, { t0: 0, t1: 4 }, 4))).toEqual([1, 1, 4, 5]);
+  expect(whole?.step).toBe(1);
+});
+
 test("tiles take a part that came as spans", () => {
   const part = pictureOf(answer({ t0: 4, t1: 6, px: 2, spans: spansOf([[4, 2, 6]]) }));
   const whole = joined(pictureOf(tilesAnswer(0, [1, 1, 1, 1])), part, 0);

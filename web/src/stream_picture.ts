@@ -63,13 +63,13 @@ export function joined(old: Picture, part: Picture, from: number): Picture | nul
     return spans.row.length > MOST_SPANS ? null : { ...shared, t0: Math.max(old.t0, from), spans };
   }
   if (!old.tiles) return null;
-  const window = { t0: part.t0, t1: part.t0 + Math.round((part.t1 - part.t0) / old.step) * old.step };
-  const fresh =
-    part.tiles ??
-    binned(part.spans ?? noSpans(), part.rows.length, window, Math.round((part.t1 - part.t0) / old.step));
-  if (part.tiles && Math.abs(part.step / old.step - 1) > 1e-6) return null;
-  const first = Math.max(0, Math.floor((from - old.t0) / old.step + 1e-6));
-  const at = Math.round((part.t0 - old.t0) / old.step);
+  // The server may have chosen other steps for the part: it is sampled on the grid of the old picture.
+  const at = Math.ceil((part.t0 - old.t0) / old.step - 1e-6);
+  const begin = old.t0 + at * old.step;
+  const columns = Math.max(0, Math.floor((part.t1 - begin) / old.step + 1e-6));
+  if (columns === 0) return old;
+  const fresh = sampled(part, { t0: begin, t1: begin + columns * old.step }, columns);
+  const first = Math.min(at, Math.max(0, Math.floor((from - old.t0) / old.step + 1e-6)));
   const t0 = old.t0 + first * old.step;
   const tiles = joinedTiles(old.tiles, fresh, part.rows.length, first, at);
   return { ...shared, t0, t1: t0 + tiles.columns * old.step, tiles, spans: null };

@@ -175,7 +175,10 @@ function Memory() {
           {workers.workers.map((worker) => (
             <tr key={worker.id}>
               <th scope="row">
-                worker <Name text={worker.name} length={24} />
+                <span class="who">
+                  worker&nbsp;
+                  <Name text={worker.name} length={24} />
+                </span>
               </th>
               <td class="wide">
                 <MemoryBar
