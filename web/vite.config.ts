@@ -5,6 +5,9 @@ import { defineConfig } from "vite";
 export default defineConfig({
   base: "./",
   build: {
+    // Embedded by the observer's crate, so that a build of the package needs no Node.
+    outDir: "../crates/oxidask-observe/assets",
+    emptyOutDir: true,
     target: "es2022",
     modulePreload: { polyfill: false },
     cssCodeSplit: false,

@@ -1,4 +1,4 @@
-// A pretend observer for work on the pages: serves dist/ and answers the whole API from made-up runs.
+// A pretend observer for work on the pages: serves the built pages and answers the whole API from made-up runs.
 //
 //   node mock/server.mjs [port]        then open http://localhost:8787/status
 //
@@ -11,7 +11,7 @@ import { createServer } from "node:http";
 import { gzipSync } from "node:zlib";
 
 const port = Number(process.argv[2] ?? process.env.PORT ?? 8787);
-const dist = new URL("../dist/", import.meta.url);
+const dist = new URL("../../crates/oxidask-observe/assets/", import.meta.url);
 const PAGES = ["status", "stream", "progress", "graph", "headroom", "workers", "errors", "about"];
 const HEADERS = {
   "content-security-policy":

@@ -259,8 +259,9 @@ impl Facts {
             Bin::Disk => Limit::Disk,
             Bin::Paused => Limit::Memory,
             Bin::Pack => Limit::Serialize,
+            // What waits at the scheduler while a thread is free is for another one.
+            Bin::Scheduler | Bin::Starved if self.is_imbalanced() => Limit::Imbalance,
             Bin::Overhead | Bin::Scheduler => Limit::Scheduler,
-            Bin::Starved if self.is_imbalanced() => Limit::Imbalance,
             Bin::Starved => Limit::Starved,
             Bin::Unknown | Bin::Compute => Limit::Unknown,
         };

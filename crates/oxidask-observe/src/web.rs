@@ -11,8 +11,11 @@ pub struct File {
 }
 
 const HTML: &[u8] = include_bytes!("../assets/index.html");
-const SCRIPT: &[u8] = include_bytes!("../assets/app.js");
-const STYLE: &[u8] = include_bytes!("../assets/app.css");
+const SCRIPT: &[u8] = include_bytes!("../assets/assets/app.js");
+const STYLE: &[u8] = include_bytes!("../assets/assets/app.css");
+
+/// The licences of what the script is built from.
+const LICENCES: &[u8] = include_bytes!("../assets/licenses.txt");
 
 /// The pages that the script shows. One that is not here is not there.
 const PAGES: [&str; 8] =
@@ -23,6 +26,7 @@ pub fn file(path: &str) -> Option<File> {
     let (kind, content) = match path {
         "assets/app.js" => ("text/javascript; charset=utf-8", SCRIPT),
         "assets/app.css" => ("text/css; charset=utf-8", STYLE),
+        "licenses.txt" => ("text/plain; charset=utf-8", LICENCES),
         page if PAGES.contains(&page) => ("text/html; charset=utf-8", HTML),
         _ => return None,
     };
