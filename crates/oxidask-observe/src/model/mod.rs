@@ -11,7 +11,7 @@ pub mod tiles;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
-use oxidask_protocol::{GroupId, RecordBody, SpanKind, WorkerId};
+use oxidask_protocol::{GroupId, Record, RecordBody, SpanKind, WorkerId};
 
 use self::bins::{Bin, Bins};
 use self::groups::Group;
@@ -116,6 +116,8 @@ pub struct Worker {
     /// Where the time of its threads went.
     pub bins: Levels<Bins>,
     seen_ns: Option<u64>,
+    /// Whether `cores` is a measurement.
+    is_measured: bool,
     spark_ns: u64,
 }
 
@@ -198,28 +200,37 @@ impl Model {
         self.version += u64::from(is_new);
         self.now_ns = self.now_ns.max(news.at_ns);
         self.dropped = self.dropped.max(news.dropped);
+        // What was written before a notice is taken in before it: the scheduler uses numbers of tasks
+        // anew. A record that was written later tells of a later time.
+        let mut records = news.records.as_slice();
         for (at_ns, notice) in &news.notices {
+            let before = records.iter().take_while(|record| record.at_ns <= *at_ns).count();
+            let (first, rest) = records.split_at(before);
+            first.iter().for_each(|record| self.take_in(record));
+            records = rest;
             self.take_note(*at_ns, notice);
         }
+        records.iter().for_each(|record| self.take_in(record));
         for &(group, tally) in &news.groups {
             self.group_mut(group).tally = tally;
-        }
-        for record in &news.records {
-            if let RecordBody::Span { kind, task, group, worker, thread, nbytes, duration_ns } =
-                record.body
-            {
-                let row = self.threads.place_of(worker, thread);
-                let begin_ns = record.at_ns.saturating_sub(duration_ns);
-                let end_ns = record.at_ns;
-                let task = task.0;
-                self.add_span(Span { row, group, task, kind, begin_ns, end_ns }, nbytes);
-            }
         }
         if let Some(sight) = &news.sight {
             self.see(news.at_ns, sight);
         }
         self.threads.settle(&mut Ledger { bins: &mut self.bins, workers: &mut self.workers });
         self.settle_ends();
+    }
+
+    fn take_in(&mut self, record: &Record) {
+        if let RecordBody::Span { kind, task, group, worker, thread, nbytes, duration_ns } =
+            record.body
+        {
+            let row = self.threads.place_of(worker, thread);
+            let begin_ns = record.at_ns.saturating_sub(duration_ns);
+            let end_ns = record.at_ns;
+            let task = task.0;
+            self.add_span(Span { row, group, task, kind, begin_ns, end_ns }, nbytes);
+        }
     }
 
     /// What is known of a group; nothing yet if it is new.
@@ -443,7 +454,9 @@ impl Worker {
             let used = sight.cpu_ns.saturating_sub(self.sight.cpu_ns) as f64;
             let cores = used / (at_ns - seen_ns) as f64;
             // The system counts in hundredths of a second: one look alone says little.
-            let share = ((at_ns - seen_ns) as f64 / 5e8).min(1.0);
+            let share =
+                if self.is_measured { ((at_ns - seen_ns) as f64 / 5e8).min(1.0) } else { 1.0 };
+            self.is_measured = true;
             self.cores += share * (cores - self.cores);
         }
         self.seen_ns = Some(at_ns);

@@ -214,6 +214,7 @@ impl Threads {
         ledger: &mut Ledger<'_>,
     ) {
         let row = &mut self.rows[place as usize];
+        row.idle = idle;
         match &thread.task {
             Some(task) => {
                 let before = row.open.as_ref().filter(|(open, _)| open.task == task.task);
@@ -241,7 +242,6 @@ impl Threads {
             }
             None => {
                 row.open = None;
-                row.idle = idle;
                 // Its last tasks may be told of later; then it was not idle so long.
                 row.book_idle(at_ns.saturating_sub(DELAY_NS), ledger);
             }
