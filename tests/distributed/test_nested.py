@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 import threading
 import time
 
@@ -27,6 +28,10 @@ from oxidask.distributed import (
 
 def inc(i):
     return i + 1
+
+
+def inc_by_another(i):
+    return get_client().submit(inc, i, pure=False).result()
 
 
 def fail(message):
@@ -371,3 +376,21 @@ def test_a_task_whose_new_tasks_kill_its_process_is_given_up():
         pytest.raises(KilledWorker, match="status 3"),
     ):
         client.submit(outer).result(timeout=60)
+
+
+@pytest.mark.slow
+def test_a_task_that_is_stopped_while_it_lends_its_slot_stops_itself_and_no_new_thread(monkeypatch):
+    """While a thread starts another, CPython may take the new one for it: a race, in 20 s of tries."""
+    lost = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: lost.append(unraisable.exc_type))
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with (
+            LocalCluster(n_workers=1, threads_per_worker=1, processes=False) as cluster,
+            Client(cluster) as client,
+        ):
+            for wait in range(30):
+                futures = [client.submit(inc_by_another, i, pure=False) for i in range(8)]
+                time.sleep(0.0001 * wait)
+                client.cancel(futures)
+    assert lost == []

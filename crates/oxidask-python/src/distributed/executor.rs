@@ -110,8 +110,8 @@ pub(super) struct Running {
     pub(super) limit: Option<TimeLimit>,
     /// Its thread has been given the exception.
     is_raised: bool,
-    /// Its thread loads a function or another part of its call, and is not to be stopped in it.
-    is_loading: bool,
+    /// Its thread does something in which it is not to be stopped.
+    is_undisturbed: bool,
     /// What it has printed, once it has.
     printed: Option<Box<Printed>>,
 }
@@ -446,7 +446,7 @@ impl Executor {
             is_interrupted,
             limit: None,
             is_raised: false,
-            is_loading: false,
+            is_undisturbed: false,
             printed: None,
         });
         is_interrupted
@@ -531,7 +531,7 @@ impl Executor {
         if let Some(entry) = running.iter_mut().rfind(|entry| entry.thread == thread)
             && entry.is_to_stop()
             && !entry.is_raised
-            && !entry.is_loading
+            && !entry.is_undisturbed
         {
             entry.is_raised = true;
             let exception = if entry.is_interrupted { &stopped } else { &out_of_time };
@@ -544,23 +544,28 @@ impl Executor {
         }
     }
 
-    /// Loads a part of the call of the task that the calling thread runs. It is not stopped in it:
-    /// a module whose import was broken off would be of no use to later tasks.
-    fn loaded<T>(&self, py: Python<'_>, load: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    /// Does something in the thread of a task, which is not stopped in it. A module whose import was
+    /// broken off would be of no use to later tasks; and while a thread starts another, `CPython`
+    /// takes the new one for it, and raises there.
+    pub(super) fn undisturbed<T>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce() -> PyResult<T>,
+    ) -> PyResult<T> {
         let thread = thread_number();
-        self.set_loading(thread, true);
-        let part = load();
-        self.set_loading(thread, false);
+        self.set_undisturbed(thread, true);
+        let done = act();
+        self.set_undisturbed(thread, false);
         if self.is_told_to_stop() {
             self.raise_in_innermost(py, thread);
         }
-        part
+        done
     }
 
-    fn set_loading(&self, thread: u64, is_loading: bool) {
+    fn set_undisturbed(&self, thread: u64, is_undisturbed: bool) {
         let mut running = self.running.lock().expect(NO_PANIC);
         if let Some(entry) = running.iter_mut().rfind(|entry| entry.thread == thread) {
-            entry.is_loading = is_loading;
+            entry.is_undisturbed = is_undisturbed;
         }
     }
 
@@ -870,12 +875,12 @@ impl Context for TaskContext<'_> {
         if let Some(function) = self.executor.known_function(py, hash) {
             return Ok(function.into_bound(py));
         }
-        let function = self.executor.loaded(py, || self.executor.function(py, hash))?;
+        let function = self.executor.undisturbed(py, || self.executor.function(py, hash))?;
         Ok(function.into_bound(py))
     }
 
     fn shared<'py>(&self, py: Python<'py>, hash: ContentHash) -> PyResult<Bound<'py, PyAny>> {
-        self.executor.loaded(py, || self.executor.part(py, hash))
+        self.executor.undisturbed(py, || self.executor.part(py, hash))
     }
 
     fn calls(&self) {

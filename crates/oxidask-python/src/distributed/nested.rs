@@ -151,9 +151,10 @@ fn leave_slot(executor: &Bound<'_, Executor>, urgency: Option<i64>) -> PyResult<
         Meanwhile::Rest => Ok(false),
         Meanwhile::Help => Ok(true),
         Meanwhile::StartThread => {
-            let started = executor
-                .getattr("serve")
-                .and_then(|serve| start_thread(py, serve.unbind(), "oxidask-worker-spare"));
+            let started = executor.getattr("serve").and_then(|serve| {
+                let start = || start_thread(py, serve.unbind(), "oxidask-worker-spare");
+                this.undisturbed(py, start)
+            });
             match started {
                 // The system gives no more threads.
                 Err(error) if error.is_instance_of::<PyException>(py) => Ok(true),
