@@ -379,8 +379,8 @@ def test_a_task_whose_new_tasks_kill_its_process_is_given_up():
 
 
 @pytest.mark.slow
-def test_a_task_that_is_stopped_while_it_lends_its_slot_stops_itself_and_no_new_thread(monkeypatch):
-    """While a thread starts another, CPython may take the new one for it: a race, in 20 s of tries."""
+def test_who_is_stopped_while_it_starts_a_thread_stops_itself(monkeypatch):
+    """While a thread starts another, CPython may take the new one for it: tried for 20 s."""
     lost = []
     monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: lost.append(unraisable.exc_type))
     until = time.monotonic() + 20

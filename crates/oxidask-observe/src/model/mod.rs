@@ -14,7 +14,7 @@ use std::ops::Range;
 use oxidask_protocol::{GroupId, Record, RecordBody, SpanKind, WorkerId};
 
 use self::bins::{Bin, Bins};
-use self::groups::Group;
+use self::groups::{Group, Groups};
 use self::shapes::{Progress, Shapes};
 use self::steps::{FINEST_NS, Levels};
 use self::threads::Threads;
@@ -152,7 +152,7 @@ pub struct Model {
     /// When the news were written last, in nanoseconds since the run began.
     pub now_ns: u64,
     /// Groups by their number.
-    pub groups: Vec<Group>,
+    pub groups: Groups,
     /// Graphs that are small enough to be drawn.
     pub shapes: Shapes,
     /// Workers by their number; those that left, too.
@@ -219,6 +219,7 @@ impl Model {
         }
         self.threads.settle(&mut Ledger { bins: &mut self.bins, workers: &mut self.workers });
         self.settle_ends();
+        self.groups.fold();
     }
 
     fn take_in(&mut self, record: &Record) {
@@ -235,10 +236,7 @@ impl Model {
 
     /// What is known of a group; nothing yet if it is new.
     pub fn group_mut(&mut self, group: GroupId) -> &mut Group {
-        if self.groups.len() <= group.index() {
-            self.groups.resize_with(group.index() + 1, Group::default);
-        }
-        &mut self.groups[group.index()]
+        self.groups.get_mut(group.index())
     }
 
     /// A task has ended: many do in one step of time, which is told of them at once.

@@ -131,7 +131,9 @@ fn overview(model: &Model) -> Value {
     order.truncate(FIRST_GROUPS);
     order.sort_by_key(|&place| (model.groups[place].first_ns.unwrap_or(u64::MAX), place));
     let rows: Vec<Value> = order.iter().map(|&place| group_row(model, place)).collect();
-    let sum = |of: fn(&Group) -> u64| model.groups.iter().map(of).sum::<u64>();
+    let (older, older_count) = model.groups.older();
+    let total = total + older_count;
+    let sum = |of: fn(&Group) -> u64| model.groups.iter().map(of).sum::<u64>() + of(older);
     let busy = model.threads.rows().iter().filter(|row| row.open.is_some()).count();
     json!({
         "schema": "oxidask.overview/1",
@@ -255,8 +257,16 @@ fn groups(model: &Model, query: &Query) -> Value {
     let total = order.len();
     let shown = order.iter().skip(query.offset).take(query.rows());
     let rows: Vec<Value> = shown.map(|&place| group_row(model, place)).collect();
+    let (older, older_count) = model.groups.older();
     json!({
         "schema": "oxidask.groups/1",
+        "older": {
+            "groups": older_count,
+            "tasks": older.tally.tasks,
+            "finished": older.tally.finished,
+            "erred": older.tally.erred,
+            "seconds": older.seconds,
+        },
         "version": model.version,
         "total": total,
         "groups": rows,
@@ -408,7 +418,7 @@ fn series(model: &Model, query: &Query) -> Value {
 fn headroom(model: &Model) -> Value {
     let mut durations = Durations::default();
     let mut t1 = 0.0;
-    for group in &model.groups {
+    for group in model.groups.iter().chain([model.groups.older().0]) {
         durations.merge(&group.durations);
         t1 += group.seconds;
     }
@@ -495,7 +505,8 @@ struct CriticalPath {
 
 impl CriticalPath {
     fn of(model: &Model) -> Self {
-        let ended: u64 = model.groups.iter().map(|group| group.durations.count()).sum();
+        let all = model.groups.iter().chain([model.groups.older().0]);
+        let ended: u64 = all.map(|group| group.durations.count()).sum();
         if ended > 0 && model.shapes.ended >= ended && !model.shapes.has_forgotten {
             Self::of_tasks(model)
         } else {

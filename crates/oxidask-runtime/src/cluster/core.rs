@@ -33,6 +33,8 @@ const WINDOW: u32 = 512;
 /// What part of the budget a worker's arena keeps for reuse at most, and how many bytes.
 const IDLE_SHARE: u64 = 64;
 const MOST_IDLE: u64 = 256 << 20;
+/// Groups later than this many others are named once more when they go on.
+const KEPT_NAMES: u32 = 10_000;
 /// Results up to this size are told along with the news that they are there.
 const SMALL: usize = 1024;
 
@@ -382,12 +384,14 @@ impl Core {
     fn groups_named(&mut self, names: &[String]) -> Vec<GroupId> {
         let mut next = self.scheduler.next_group_id();
         let mut group_of = |name: &String| {
-            *self.groups.entry(name.clone()).or_insert_with(|| {
-                let group = next;
-                next.0 += 1;
+            let group = *self.groups.entry(name.clone()).or_insert(next);
+            let is_new = group == next;
+            next.0 += u32::from(is_new);
+            // Who watches forgets names of old groups.
+            if is_new || next.0 - group.0 > KEPT_NAMES {
                 self.recorder.name_group(group, name, self.now);
-                group
-            })
+            }
+            group
         };
         names.iter().map(&mut group_of).collect()
     }
