@@ -211,6 +211,10 @@ impl Site {
             match path {
                 "/" => redirection("./status"),
                 "/health" => text(StatusCode::OK, "ok\n"),
+                "/metrics" => self.observe(|observer| {
+                    let text = views::metrics(observer.model());
+                    typed(StatusCode::OK, views::METRICS_TYPE, text)
+                }),
                 _ => match web::file(path.trim_start_matches('/')) {
                     Some(file) => whole(file),
                     None => text(StatusCode::NOT_FOUND, "there is no such page\n"),

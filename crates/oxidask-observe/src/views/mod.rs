@@ -2,6 +2,7 @@
 //! with its version, and its size does not depend on how many tasks there were.
 
 mod graph;
+mod metrics;
 mod stream;
 
 use std::collections::BTreeSet;
@@ -10,6 +11,7 @@ use std::ops::Range;
 use oxidask_protocol::GroupId;
 use serde_json::{Map, Value, json};
 
+pub use self::metrics::{METRICS_TYPE, metrics};
 pub use self::stream::{StreamQuery, stream};
 use crate::model::bins::{Bin, Bins};
 use crate::model::groups::{Durations, Group};
