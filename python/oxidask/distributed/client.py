@@ -834,6 +834,11 @@ class Client:
         address = self.cluster.scheduler_address
         return f"<Client: {address!r} workers={len(workers)} threads={threads}>"
 
+    def _repr_html_(self) -> str:
+        from oxidask.distributed import _reprs
+
+        return _reprs.client_html(self)
+
     def __reduce__(self) -> Any:
         raise TypeError(
             "a Client cannot be sent to another process; call get_client() inside the task"

@@ -291,6 +291,22 @@ class LocalCluster:
     def __enter__(self) -> LocalCluster:
         return self
 
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        if self.status != "running":
+            return f"<{name}: {self.status}>"
+        # Without the token, for it is printed where others may read it.
+        page = self.dashboard_link.partition("?")[0]
+        return f"<{name}: {self.scheduler_address!r} dashboard={page!r}>"
+
+    def _repr_html_(self) -> str:
+        from oxidask.distributed import _reprs, client
+
+        if self.status != "running":
+            return _reprs.closed(type(self).__name__)
+        with client.Client(self, set_as_default=False) as one:
+            return _reprs.client_html(one, type(self).__name__)
+
     def __exit__(self, *_: object) -> None:
         self._close()
 
