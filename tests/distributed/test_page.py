@@ -1,5 +1,6 @@
 """The page behind ``dashboard_link``, over a real socket."""
 
+import gzip
 import http.client
 import json
 import socket
@@ -119,6 +120,25 @@ def test_who_has_the_newest_answer_gets_none(client, browser):
         return browser.get(f"/api/v1/overview?token={browser.token}&since={version}")[0] == 204
 
     wait_until(is_unchanged, "nothing happens")
+
+
+def test_large_answers_are_compressed_for_who_reads_that(client, browser):
+    browser.log_in()
+    plain = browser.get("/assets/app.js")[2]
+    connection = http.client.HTTPConnection(*browser.address, timeout=10)
+    connection.request(
+        "GET", "/assets/app.js", headers={"Cookie": browser.cookie, "Accept-Encoding": "gzip"}
+    )
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert len(body) == int(answer.headers["Content-Length"]) < len(plain) / 2
+    assert gzip.decompress(body).decode() == plain
+    assert "Content-Encoding" not in browser.get("/health", **{"Accept-Encoding": "gzip"})[1]
+    assert (
+        "Content-Encoding" not in browser.get("/status", **{"Accept-Encoding": "br, gzip;q=0"})[1]
+    )
 
 
 def test_names_are_text(client, browser):

@@ -6,12 +6,14 @@
 //! reach this one through a name of its own that it points here.
 
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
@@ -48,7 +50,10 @@ struct Site {
     cookie: String,
 }
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Bytes>;
+
+/// Answers of so many bytes are worth compressing.
+const WORTH_PACKING: usize = 1000;
 
 impl Page {
     /// Serves the page of a cluster at a port, 0 for any that is free, to whoever has the token.
@@ -137,7 +142,7 @@ async fn accept(listener: TcpListener, site: Arc<Site>) {
         let site = Arc::clone(&site);
         tokio::spawn(async move {
             let answer = service_fn(move |request| {
-                let answer = site.answer(&request);
+                let answer = site.answer(&request).map(Full::new);
                 async move { Ok::<_, Infallible>(answer) }
             });
             let connection = http1::Builder::new()
@@ -166,6 +171,9 @@ impl Site {
         } else {
             self.content(request)
         };
+        if takes_gzip(request) && answer.body().len() >= WORTH_PACKING {
+            answer = compressed(answer);
+        }
         let headers = answer.headers_mut();
         for (name, value) in [
             (header::CACHE_CONTROL, "no-store"),
@@ -280,14 +288,36 @@ fn is_local(request: &Request<Incoming>) -> bool {
     matches!(name, "127.0.0.1" | "localhost" | "[::1]")
 }
 
+/// Whether whoever asks reads compressed answers.
+fn takes_gzip(request: &Request<Incoming>) -> bool {
+    let value = request.headers().get(header::ACCEPT_ENCODING).and_then(|it| it.to_str().ok());
+    value.is_some_and(|value| {
+        value.split(',').any(|one| {
+            let (name, quality) = one.split_once(';').unwrap_or((one, ""));
+            name.trim() == "gzip" && quality.trim() != "q=0"
+        })
+    })
+}
+
+fn compressed(answer: Answer) -> Answer {
+    let mut answer = answer.map(|body| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&body).expect("a vector takes all");
+        encoder.finish().expect("a vector takes all").into()
+    });
+    answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    answer
+}
+
 fn bare(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::new()));
+    let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = status;
     answer
 }
 
 fn typed(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = Response::new(body.into());
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     answer

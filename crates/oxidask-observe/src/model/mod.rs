@@ -393,7 +393,8 @@ impl Model {
             Notice::Joined { worker, name, pid, threads, memory_limit } => {
                 let text = format!("worker {name} joined, with {threads} threads (process {pid})");
                 let is_back = self.workers.contains_key(worker);
-                let entry = self.workers.entry(*worker).or_default();
+                let new = || Worker { bins: Levels::small(), ..Worker::default() };
+                let entry = self.workers.entry(*worker).or_insert_with(new);
                 entry.name.clone_from(name);
                 (entry.pid, entry.threads, entry.memory_limit) = (*pid, *threads, *memory_limit);
                 entry.left = None;

@@ -91,6 +91,11 @@ impl<T: Clone + Default> Default for Levels<T> {
 }
 
 impl<T: Clone + Default> Levels<T> {
+    /// For one of many: a minute in fine steps, and two hours in coarse ones.
+    pub fn small() -> Self {
+        Self(vec![Steps::new(FINEST_NS, 300), Steps::new(64 * FINEST_NS, 450)])
+    }
+
     /// Calls with each step that a stretch touches, on each level, and with the nanoseconds of the
     /// stretch in it.
     pub fn over(&mut self, stretch: &Range<u64>, mut act: impl FnMut(&mut T, u64)) {

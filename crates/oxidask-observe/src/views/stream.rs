@@ -11,7 +11,7 @@ use crate::model::tiles::Cell;
 use crate::model::{Model, Span};
 
 /// So many spans are drawn one by one at most.
-const MOST_SPANS: usize = 20_000;
+const MOST_SPANS: usize = 10_000;
 /// Rows on a screen, at most; where there are more threads, a row is several.
 const MOST_ROWS: usize = 200;
 /// Pixels of a row at most.
