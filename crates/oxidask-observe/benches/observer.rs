@@ -2,6 +2,8 @@
 //!
 //!     cargo bench -p oxidask-observe --bench observer
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
+
 use std::time::Instant;
 
 use oxidask_observe::model::Model;

@@ -246,8 +246,9 @@ impl Facts {
         let largest = others.max_by(|&a, &b| share(a).total_cmp(&share(b)));
         let largest = largest.expect("there are bins");
         if share(largest) < WORTH_TELLING {
-            let spare = f64::from(self.processors) * 0.9;
-            if self.cores > self.running * 1.3 + 0.5 && self.cores >= spare && spare > 0.0 {
+            let nearly_all = f64::from(self.processors) * 0.9;
+            if self.cores > self.running * 1.3 + 0.5 && self.cores >= nearly_all && nearly_all > 0.0
+            {
                 return (Limit::Oversubscribed, self.cores / f64::from(self.processors));
             }
             return (Limit::Compute, share(Bin::Compute));

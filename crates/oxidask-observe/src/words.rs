@@ -8,7 +8,7 @@ pub fn percent(share: f64) -> String {
 
 /// Seconds, with a unit that keeps the number short.
 pub fn duration(seconds: f64) -> String {
-    let digits = |value: f64| if value < 9.95 { 1 } else { 0 };
+    let digits = |value: f64| usize::from(value < 9.95);
     for (unit, size) in [("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0)] {
         let value = seconds / size;
         let most = if unit == "s" { 119.5 } else { 999.5 };

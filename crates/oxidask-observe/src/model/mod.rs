@@ -206,11 +206,15 @@ impl Model {
         for (at_ns, notice) in &news.notices {
             let before = records.iter().take_while(|record| record.at_ns <= *at_ns).count();
             let (first, rest) = records.split_at(before);
-            first.iter().for_each(|record| self.take_in(record));
+            for record in first {
+                self.take_in(record);
+            }
             records = rest;
             self.take_note(*at_ns, notice);
         }
-        records.iter().for_each(|record| self.take_in(record));
+        for record in records {
+            self.take_in(record);
+        }
         for &(group, tally) in &news.groups {
             self.group_mut(group).tally = tally;
         }

@@ -215,36 +215,33 @@ impl Threads {
     ) {
         let row = &mut self.rows[place as usize];
         row.idle = idle;
-        match &thread.task {
-            Some(task) => {
-                let before = row.open.as_ref().filter(|(open, _)| open.task == task.task);
-                let since_ns = before.map_or(at_ns, |&(_, since_ns)| since_ns);
-                if before.is_some() {
-                    row.book_busy(at_ns, ledger);
-                    // Its key is asked for once it has lasted a while.
-                    row.open = Some((task.clone(), since_ns));
-                } else {
-                    // What went before is told with the end of the task, or was told.
-                    row.open = Some((task.clone(), since_ns));
-                }
-                let seen = match thread.activity {
-                    Activity::Runs | Activity::Unknown => Bin::Compute,
-                    Activity::WaitsForInterpreter => Bin::Gil,
-                    Activity::WaitsForDisk => Bin::Disk,
-                    Activity::Sleeps => Bin::Blocked,
-                };
-                row.looks = row.looks.saturating_add(1);
-                let newest = NEWEST.max(1.0 / row.looks as f32);
-                for (share, bin) in row.activity.iter_mut().zip(ACTIVE) {
-                    let target = if bin == seen { 1.0 } else { 0.0 };
-                    *share += newest * (target - *share);
-                }
+        if let Some(task) = &thread.task {
+            let before = row.open.as_ref().filter(|(open, _)| open.task == task.task);
+            let since_ns = before.map_or(at_ns, |&(_, since_ns)| since_ns);
+            if before.is_some() {
+                row.book_busy(at_ns, ledger);
+                // Its key is asked for once it has lasted a while.
+                row.open = Some((task.clone(), since_ns));
+            } else {
+                // What went before is told with the end of the task, or was told.
+                row.open = Some((task.clone(), since_ns));
             }
-            None => {
-                row.open = None;
-                // Its last tasks may be told of later; then it was not idle so long.
-                row.book_idle(at_ns.saturating_sub(DELAY_NS), ledger);
+            let seen = match thread.activity {
+                Activity::Runs | Activity::Unknown => Bin::Compute,
+                Activity::WaitsForInterpreter => Bin::Gil,
+                Activity::WaitsForDisk => Bin::Disk,
+                Activity::Sleeps => Bin::Blocked,
+            };
+            row.looks = row.looks.saturating_add(1);
+            let newest = NEWEST.max(1.0 / row.looks as f32);
+            for (share, bin) in row.activity.iter_mut().zip(ACTIVE) {
+                let target = if bin == seen { 1.0 } else { 0.0 };
+                *share += newest * (target - *share);
             }
+        } else {
+            row.open = None;
+            // Its last tasks may be told of later; then it was not idle so long.
+            row.book_idle(at_ns.saturating_sub(DELAY_NS), ledger);
         }
     }
 }

@@ -40,14 +40,12 @@ pub(super) fn graph(model: &Model, query: &Query) -> Value {
     let sizes: Vec<Size> = items.iter().map(|item| item.size).collect();
     let pairs: Vec<(u32, u32)> = edges.keys().copied().collect();
     // Groups that read each other in circles cannot stand in layers: those edges are left out.
-    let (pairs, placed) = match layout(&sizes, &pairs, Direction::LeftToRight) {
-        Ok(placed) => (pairs, placed),
-        Err(_) => {
-            let forward: Vec<(u32, u32)> =
-                pairs.into_iter().filter(|&(from, to)| from < to).collect();
-            let placed = layout(&sizes, &forward, Direction::LeftToRight).unwrap_or_default();
-            (forward, placed)
-        }
+    let (pairs, placed) = if let Ok(placed) = layout(&sizes, &pairs, Direction::LeftToRight) {
+        (pairs, placed)
+    } else {
+        let forward: Vec<(u32, u32)> = pairs.into_iter().filter(|&(from, to)| from < to).collect();
+        let placed = layout(&sizes, &forward, Direction::LeftToRight).unwrap_or_default();
+        (forward, placed)
     };
     let running = running_tasks(model);
     let nodes: Vec<Value> = items

@@ -133,9 +133,9 @@ fn overview(model: &Model) -> Value {
     order.truncate(FIRST_GROUPS);
     order.sort_by_key(|&place| (model.groups[place].first_ns.unwrap_or(u64::MAX), place));
     let rows: Vec<Value> = order.iter().map(|&place| group_row(model, place)).collect();
-    let (older, older_count) = model.groups.older();
+    let (sums, older_count) = model.groups.older();
     let total = total + older_count;
-    let sum = |of: fn(&Group) -> u64| model.groups.iter().map(of).sum::<u64>() + of(older);
+    let sum = |of: fn(&Group) -> u64| model.groups.iter().map(of).sum::<u64>() + of(sums);
     let busy = model.threads.rows().iter().filter(|row| row.open.is_some()).count();
     json!({
         "schema": "oxidask.overview/1",
@@ -259,15 +259,15 @@ fn groups(model: &Model, query: &Query) -> Value {
     let total = order.len();
     let shown = order.iter().skip(query.offset).take(query.rows());
     let rows: Vec<Value> = shown.map(|&place| group_row(model, place)).collect();
-    let (older, older_count) = model.groups.older();
+    let (sums, older_count) = model.groups.older();
     json!({
         "schema": "oxidask.groups/1",
         "older": {
             "groups": older_count,
-            "tasks": older.tally.tasks,
-            "finished": older.tally.finished,
-            "erred": older.tally.erred,
-            "seconds": older.seconds,
+            "tasks": sums.tally.tasks,
+            "finished": sums.tally.finished,
+            "erred": sums.tally.erred,
+            "seconds": sums.seconds,
         },
         "version": model.version,
         "total": total,

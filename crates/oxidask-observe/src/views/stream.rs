@@ -1,6 +1,6 @@
 //! What each thread did in a window of time: as spans where they are few, as pixels where they are many.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use oxidask_protocol::SpanKind;
@@ -52,7 +52,7 @@ pub fn stream(model: &mut Model, query: &StreamQuery) -> Value {
     let shown: Vec<u32> = order.into_iter().skip(query.offset).take(query.rows).collect();
     let rows: Vec<Value> = shown.iter().map(|&place| row_value(model, place)).collect();
     let window = &query.window;
-    let mut groups = BTreeMap::new();
+    let mut groups = BTreeSet::new();
     let mut answer = Map::new();
     if let Some(spans) = few_spans(model, window) {
         answer.insert("mode".to_owned(), json!("spans"));
@@ -64,7 +64,7 @@ pub fn stream(model: &mut Model, query: &StreamQuery) -> Value {
     }
     let oldest = model.threads.rows().iter().map(|row| row.strip.oldest_ns()).max().unwrap_or(0);
     let names: Map<String, Value> = groups
-        .into_keys()
+        .into_iter()
         .filter_map(|group: u32| {
             let entry = model.groups.get(group as usize)?;
             let value = json!({ "name": clipped(&entry.name), "color": entry.color });
@@ -138,7 +138,7 @@ fn spans_value(
     shown: &[u32],
     spans: &[Span],
     window: &Range<u64>,
-    groups: &mut BTreeMap<u32, ()>,
+    groups: &mut BTreeSet<u32>,
 ) -> Value {
     let row_of: BTreeMap<u32, usize> =
         shown.iter().enumerate().map(|(row, &place)| (place, row)).collect();
@@ -151,7 +151,7 @@ fn spans_value(
         group.push(of);
         kinds.push(kind);
         tasks.push(task);
-        groups.insert(of, ());
+        groups.insert(of);
     };
     for span in spans.iter().rev() {
         let Some(&row) = row_of.get(&span.row) else { continue };
@@ -185,7 +185,7 @@ fn tiles(
     model: &mut Model,
     shown: &[u32],
     query: &StreamQuery,
-    groups: &mut BTreeMap<u32, ()>,
+    groups: &mut BTreeSet<u32>,
     answer: &mut Map<String, Value>,
 ) {
     let pixels = query.pixels;
@@ -201,7 +201,7 @@ fn tiles(
         }
         for cell in cells {
             if cell.group > 0 {
-                groups.insert(u32::from(cell.group) - 1, ());
+                groups.insert(u32::from(cell.group) - 1);
             }
             colors.extend(cell.group.to_le_bytes());
             busy.push(cell.busy);
