@@ -61,6 +61,7 @@ bench: build ## measure what the README claims (needs an idle machine; peers: pi
 	cargo bench --quiet -p oxidask-store --bench arena
 	PYTHON='$(CURDIR)/$(BIN)/python' cargo bench --quiet -p oxidask-runtime --bench zygote
 	cargo bench --quiet -p oxidask-observe --bench layout
+	cargo bench --quiet -p oxidask-observe --bench run_file
 	for name in delayed_overhead grid_memory order_memory two_threads import_time exit_status futures_overhead shared_memory structure_factor_processes; do $(BIN)/python benches/$$name.py || exit 1; done
 
 docs: build ## run every code block of the documentation, and make a site of it in docs/_build

@@ -5,6 +5,7 @@
 //!   [`formats`] write as SVG, PNG, PDF, HTML, DOT or JSON.
 //! - [`model`]: what is known of a run, from its [`news`].
 //! - [`verdict`] says what limits a run, [`views`] answer all else that is asked about it, as JSON.
+//! - [`run_file`] keeps news as bytes, and makes them again.
 //! - [`web`]: the files of the dashboard.
 
 pub mod collapse;
@@ -17,6 +18,7 @@ pub mod news;
 pub mod palette;
 pub mod picture;
 mod progress;
+pub mod run_file;
 pub mod scene;
 pub mod text;
 pub mod verdict;

@@ -86,8 +86,26 @@ pub enum Notice {
         /// Where it was raised, in several.
         traceback: String,
     },
+    /// From here on less is known of the run.
+    Gap {
+        /// Why.
+        gap: Gap,
+        /// In words.
+        text: String,
+    },
     /// How the run ended.
     Ended,
+}
+
+/// Why less is known of a run from a moment on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Gap {
+    /// Its file could not be written any more.
+    Stopped,
+    /// Its file is as long as it may be.
+    Full,
+    /// Its file is damaged, or ends before the run did.
+    Torn,
 }
 
 /// Where and when a run began, and with what.

@@ -18,7 +18,7 @@ use self::groups::{Group, Groups};
 use self::shapes::{Progress, Shapes};
 use self::steps::{FINEST_NS, Levels};
 use self::threads::Threads;
-use crate::news::{News, Notice, Origin, Shortage, Sight, WorkerSight};
+use crate::news::{Gap, News, Notice, Origin, Shortage, Sight, WorkerSight};
 
 /// Spans, events and errors that are kept at most.
 const MOST_SPANS: usize = 2_000_000;
@@ -444,6 +444,15 @@ impl Model {
                 }
             }
             Notice::Began(origin) => self.origin = (**origin).clone(),
+            Notice::Gap { gap, text } => {
+                let kind = match gap {
+                    Gap::Stopped => "recording-stopped",
+                    Gap::Full => "file-full",
+                    Gap::Torn => "file-torn",
+                };
+                let (level, text) = (MarkLevel::Warning, text.clone());
+                self.mark(Mark { at_ns, level, kind, text, worker: None, key: None });
+            }
             Notice::Ended => self.has_ended = true,
         }
     }
