@@ -90,6 +90,9 @@ _DEFAULTS: dict[str, Any] = {
         # What tasks print in worker processes: how many lines a second each of them may send to its
         # clients, 0 to leave it in the worker's own output; and the level from which logs are sent.
         "output": {"lines-per-second": 1000, "log-level": "warning"},
+        # A file in which each cluster's run is kept, or a folder for such files; and how many bytes
+        # of it there may be before spans of tasks are left out.
+        "observer": {"record": None, "record-limit": "1 GB"},
         "scheduler": {
             # How many deaths of workers a task may cause before it is given up.
             "allowed-failures": 3,

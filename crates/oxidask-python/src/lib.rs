@@ -70,7 +70,7 @@ mod _core {
         executor_of_running_task, leave_slot_of_task, return_to_slot_of_task,
     };
     #[pymodule_export]
-    use super::distributed::page::Page;
+    use super::distributed::page::{Page, Recording, RunFile};
     #[pymodule_export]
     use super::distributed::process::{ProcessCluster, is_in_memory, memory_size, worker_process};
     #[pymodule_export]

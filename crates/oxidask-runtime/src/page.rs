@@ -22,23 +22,23 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use oxidask_observe::news::Origin;
-use oxidask_observe::views::{self, Query};
+use oxidask_observe::views;
 use oxidask_observe::web;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::cluster::Cluster;
-use crate::observer::Observer;
+use crate::observer::{Observer, Recording};
 
 /// Connections at the same time: anybody on the machine may open one, and each is a descriptor.
 const MOST_CONNECTIONS: usize = 64;
 /// How long a request may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A page that is served until this is closed or dropped.
-#[derive(Debug)]
+/// Whoever watches a cluster or has a run file, until this is closed or dropped; with a page if it has
+/// an address.
 pub struct Page {
-    address: SocketAddr,
-    token: String,
+    address: Option<SocketAddr>,
+    site: Arc<Site>,
     running: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
     /// The process that serves.
     process: u32,
@@ -55,35 +55,54 @@ type Answer = Response<Bytes>;
 /// Answers of so many bytes are worth compressing.
 const WORTH_PACKING: usize = 1000;
 
+/// Takes a port of the loopback interface, 0 for any that is free.
+pub fn bind(port: u16) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
 impl Page {
-    /// Serves the page of a cluster at a port, 0 for any that is free, to whoever has the token.
+    /// Watches a cluster: serves its page to whoever has the token, and writes its run file.
     pub fn serve(
         cluster: &Arc<Cluster>,
         origin: Origin,
-        port: u16,
+        listener: Option<TcpListener>,
         token: String,
+        recording: Option<Recording>,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
+        Self::start(Observer::new(cluster, origin, recording), listener, token)
+    }
+
+    /// Serves the page of a run that was read from a file.
+    pub fn replay(run: Observer, listener: TcpListener, token: String) -> io::Result<Self> {
+        Self::start(run, Some(listener), token)
+    }
+
+    fn start(observer: Observer, listener: Option<TcpListener>, token: String) -> io::Result<Self> {
+        let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
         // Cookies do not tell ports apart; names do.
-        let cookie = format!("oxidask-{}", address.port());
-        let site = Arc::new(Site {
-            observer: Mutex::new(Observer::new(cluster, origin)),
-            token: token.clone(),
-            cookie,
-        });
+        let cookie = format!("oxidask-{}", address.map_or(0, |address| address.port()));
+        let site = Arc::new(Site { observer: Mutex::new(observer), token, cookie });
+        let theirs = Arc::clone(&site);
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("oxidask-page".to_owned())
-            .spawn(move || serve(listener, site, stopped))?;
+            .spawn(move || serve(listener, &theirs, stopped))?;
         let process = std::process::id();
-        Ok(Self { address, token, process, running: Mutex::new(Some((stop, thread))) })
+        Ok(Self { address, site, process, running: Mutex::new(Some((stop, thread))) })
     }
 
-    /// Where the page is, for its owner.
-    pub fn link(&self) -> String {
-        format!("http://{}/status?token={}", self.address, self.token)
+    /// Where the page is, for its owner; none if there is no page.
+    pub fn link(&self) -> Option<String> {
+        let address = self.address?;
+        Some(format!("http://{address}/status?token={}", self.site.token))
+    }
+
+    /// Answers about the run, also once this is closed: the text of JSON, none if there is no answer
+    /// of that name.
+    pub fn answer(&self, name: &str, query: &str) -> Option<String> {
+        self.site.observe(|observer| observer.answer(name, query)).map(|value| value.to_string())
     }
 
     /// Ends all connections and the thread.
@@ -108,18 +127,22 @@ impl Drop for Page {
     }
 }
 
-fn serve(listener: TcpListener, site: Arc<Site>, stopped: oneshot::Receiver<()>) {
+fn serve(listener: Option<TcpListener>, site: &Arc<Site>, stopped: oneshot::Receiver<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
     // Without it there is no page, which is no reason to disturb the cluster.
     let Ok(runtime) = runtime else { return };
     runtime.block_on(async {
-        let watching = runtime.spawn(watch(Arc::clone(&site)));
-        let accepting = runtime.spawn(accept(listener, site));
+        let watching = runtime.spawn(watch(Arc::clone(site)));
+        let accepting = listener.map(|one| runtime.spawn(accept(one, Arc::clone(site))));
         let _ = stopped.await;
-        accepting.abort();
+        if let Some(accepting) = accepting {
+            accepting.abort();
+        }
         watching.abort();
     });
     // Connections end with the runtime, whatever they are doing.
+    drop(runtime);
+    site.observe(Observer::end);
 }
 
 /// Keeps what is known of the cluster up to date.
@@ -241,20 +264,20 @@ impl Site {
 
     /// An answer about the run, unless whoever asks has it already.
     fn api(&self, name: &str, query: &str) -> Answer {
-        let pairs = || query.split('&').filter_map(|pair| pair.split_once('='));
-        let since = pairs().find(|&(name, _)| name == "since");
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let since = pairs.find(|&(name, _)| name == "since");
         let since = since.and_then(|(_, number)| number.parse::<u64>().ok());
-        let query = Query::from_pairs(pairs());
         self.observe(|observer| {
             let is_live = observer.is_live();
             let model = observer.model();
-            if is_live && since == Some(model.version) {
+            let may_change = is_live || model.is_replay;
+            if may_change && since == Some(model.version) {
                 return bare(StatusCode::NO_CONTENT);
             }
-            if !is_live && since.is_some() {
+            if !may_change && since.is_some() {
                 return text(StatusCode::GONE, "the cluster has ended\n");
             }
-            match views::answer(model, name, &query) {
+            match observer.answer(name, query) {
                 Some(value) => json(&value),
                 None => text(StatusCode::NOT_FOUND, "there is no such answer\n"),
             }

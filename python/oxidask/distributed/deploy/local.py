@@ -78,6 +78,10 @@ class LocalCluster:
     dashboard_address : str or None, default ":8787"
         The port of the page behind ``dashboard_link``, or the next one that is free; ``":0"`` for
         any, None for no page. It is served on 127.0.0.1, to whoever has the link.
+    record : str or path, optional
+        A file in which the run is kept while it goes on, for ``oxidask observe``; in a folder it
+        gets a name of its own. By default the setting ``distributed.observer.record``; False for
+        none. See :doc:`/guide/observe`.
     **kwargs
         Other options of Dask's: those that change nothing here, such as ``silence_logs``, are
         taken; those that promise what is not there yet raise NotImplementedError.
@@ -101,6 +105,7 @@ class LocalCluster:
         dashboard_address: Any = ":8787",
         memory_limit: Any = "auto",
         local_directory: str | os.PathLike[str] | None = None,
+        record: str | os.PathLike[str] | bool | None = None,
         **kwargs: Any,
     ) -> None:
         self.asynchronous = asynchronous
@@ -132,6 +137,7 @@ class LocalCluster:
         self._task_client: Client | None = None
         self._lock = threading.Lock()
         self._page: _core.Page | None = None
+        recording = _page.recording_of(record)
         try:
             if processes:
                 memory = limits_of(memory_limit, n_workers, local_directory)
@@ -143,7 +149,7 @@ class LocalCluster:
                 for number in range(n_workers):
                     self._start_worker(cluster, threads, number)
             assert self._cluster is not None
-            self._start_page(self._cluster, port)
+            self._start_page(self._cluster, port, recording)
         except BaseException:
             self._close()
             raise
@@ -183,10 +189,13 @@ class LocalCluster:
             )
 
     def _start_page(
-        self, cluster: _core.ThreadCluster | _core.ProcessCluster, port: int | None
+        self,
+        cluster: _core.ThreadCluster | _core.ProcessCluster,
+        port: int | None,
+        recording: _core.Recording | None,
     ) -> None:
-        self._page = _page.start(cluster, port)
-        if self._page is None:
+        self._page = _page.start(cluster, port, recording)
+        if self._page is None or not self._page.link:
             return
         self.dashboard_link = self._page.link
         if self._folder is not None:
