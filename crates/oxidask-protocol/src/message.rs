@@ -474,12 +474,14 @@ pub enum FromClient {
 }
 
 /// What a client may ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Question {
     /// Who is there, and doing what.
     Workers,
     /// Why a task is not done.
     Why(ClientTask),
+    /// Why a task of any client is not done, by its key.
+    WhyKey(String),
     /// Which workers hold a task's result.
     Holders(ClientTask),
 }

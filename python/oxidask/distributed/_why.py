@@ -19,6 +19,24 @@ def explain(client: Client, future: Future | None) -> str:
     told = json.loads(client._session.ask("why", future))
     if "chain" not in told:
         return f"{future.key!r} is not known to the cluster: its future was released."
+    return _of_chain(told)
+
+
+def explain_key(client: Client, key: str) -> str:
+    """Explain the task of any client with a key."""
+    told = json.loads(client._session.ask("why key", None, key))
+    if "chain" not in told:
+        return (
+            f"{key!r} is not known to the cluster: there was no such task, or its future was "
+            "released."
+        )
+    if told["chain"][0]["state"] in ("memory", "erred"):
+        done = {"memory": "finished", "erred": "error"}[told["chain"][0]["state"]]
+        return f"{key!r} is done: {done}."
+    return _of_chain(told)
+
+
+def _of_chain(told: dict[str, Any]) -> str:
     sentences = [_of_step(step, told["threads"]) for step in told["chain"]]
     last = told["chain"][-1]
     if last.get("stopped") is not None:

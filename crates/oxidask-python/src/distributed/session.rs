@@ -837,14 +837,22 @@ impl Session {
             .collect()
     }
 
-    /// Asks about the cluster: "workers", or with a future "why" or "holders". JSON text.
-    #[pyo3(signature = (question, future=None))]
-    fn ask(&self, py: Python<'_>, question: &str, future: Option<Py<Future>>) -> PyResult<String> {
+    /// Asks about the cluster: "workers", with a future "why" or "holders", with a key "why key".
+    /// JSON text.
+    #[pyo3(signature = (question, future=None, key=None))]
+    fn ask(
+        &self,
+        py: Python<'_>,
+        question: &str,
+        future: Option<Py<Future>>,
+        key: Option<String>,
+    ) -> PyResult<String> {
         let task = future.map(|future| future.get().task());
         let question = match (question, task) {
             ("workers", _) => Question::Workers,
             ("why", Some(task)) => Question::Why(task),
             ("holders", Some(task)) => Question::Holders(task),
+            ("why key", None) => Question::WhyKey(key.unwrap_or_default()),
             _ => return Err(PyValueError::new_err(format!("no such question: {question:?}"))),
         };
         let call = self.shared.client.next_call();

@@ -32,6 +32,20 @@ impl Submitted {
         self.graph.time_limit_of(self.local(task))
     }
 
+    /// The task with a key, if there is one. It looks at all: nobody but people asks.
+    fn with_key(&self, key: &str) -> Option<TaskId> {
+        let Graph { keys, identities, .. } = &self.graph;
+        let id = |local: u32| TaskId(self.base.0 + local);
+        if let Some((local, _)) = keys.iter().find(|(_, own)| own == key) {
+            return Some(id(*local));
+        }
+        // A client may call a task by another name than who submitted the same call before.
+        let (_, identity) = key.rsplit_once('-').filter(|(_, identity)| identity.len() == 32)?;
+        let identity = u128::from_str_radix(identity, 16).ok()?;
+        let local = identities.iter().position(|&own| own == identity)? as u32;
+        keys.binary_search_by_key(&local, |&(task, _)| task).is_err().then(|| id(local))
+    }
+
     /// The key of a task.
     pub(super) fn key(&self, task: TaskId) -> String {
         let local = self.local(task);
@@ -93,6 +107,16 @@ impl Submissions {
         let task = TaskId(submitted.base.0 + u32::try_from(local).ok()?);
         let is_there = local < submitted.graph.len() as u64 && self.of_task[task.index()] == number;
         is_there.then_some(task)
+    }
+
+    /// Tasks of all clients with a key that are not forgotten.
+    pub(super) fn with_key(&self, key: &str) -> Vec<TaskId> {
+        let all = self.table.iter().enumerate();
+        let found = all.filter_map(|(number, submitted)| {
+            let task = submitted.as_deref()?.with_key(key)?;
+            (self.of_task[task.index()] == number as u32).then_some(task)
+        });
+        found.collect()
     }
 
     /// All tasks of a client that are not forgotten and that it wanted.

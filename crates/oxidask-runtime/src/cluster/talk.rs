@@ -9,7 +9,8 @@ impl Core {
     pub(super) fn answer_to(&self, client: u64, question: Question) -> String {
         let answer = match question {
             Question::Workers => self.describe_workers(),
-            Question::Why(task) => self.why(client, task),
+            Question::Why(task) => self.why(self.find(client, task)),
+            Question::WhyKey(key) => self.why(self.find_by_key(&key)),
             Question::Holders(task) => self.holders(client, task),
         };
         answer.to_string()
@@ -66,9 +67,16 @@ impl Core {
         json!(holders)
     }
 
+    /// The task of any client with a key; of several, one that is not done.
+    fn find_by_key(&self, key: &str) -> Option<TaskId> {
+        let found = self.submissions.with_key(key);
+        let is_done = |task: &TaskId| self.scheduler.state_of(*task) == TaskState::Memory;
+        found.iter().copied().find(|task| !is_done(task)).or_else(|| found.first().copied())
+    }
+
     /// Why a task is not done: the state of what it waits for, down to what does not wait itself.
-    fn why(&self, client: u64, task: ClientTask) -> Value {
-        let Some(task) = self.find(client, task) else {
+    fn why(&self, task: Option<TaskId>) -> Value {
+        let Some(task) = task else {
             return json!({ "state": "forgotten" });
         };
         let mut chain = Vec::new();
