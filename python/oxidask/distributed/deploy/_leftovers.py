@@ -45,6 +45,25 @@ def remove(base: str) -> None:
             _remove(folder)
 
 
+def running(base: str) -> list[str]:
+    """Return the folders of this user's clusters that run, the newest last.
+
+    Parameters
+    ----------
+    base : str
+        Where such folders are made.
+    """
+    alive = _bound_sockets()
+    found = []
+    with contextlib.suppress(OSError), os.scandir(base) as entries:
+        for entry in entries:
+            if entry.name.startswith(PREFIX) and os.path.join(entry.path, SOCKET) in alive:
+                about = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid():
+                    found.append((about.st_mtime_ns, entry.path))
+    return [path for _, path in sorted(found)]
+
+
 def _remove(folder: str) -> None:
     """Remove what clusters put into such a folder, and the folder if nothing else is in it."""
     with contextlib.suppress(OSError):
