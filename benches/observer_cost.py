@@ -150,10 +150,14 @@ def main() -> int:
         ratios.append(watched["us a task"] / alone["us a task"])
     print(harness.table(rows, COLUMNS))
     median = statistics.median(ratios)
-    print(f"with {len(VIEWS)} subscribers a task costs {100 * (median - 1):+.1f} % (median of {pairs})")
+    print(
+        f"with {len(VIEWS)} subscribers a task costs {100 * (median - 1):+.1f} % (median of {pairs})"
+    )
     print(f"threads: {threading.active_count()} of Python at the end")
     if options.memory:
-        sizes = memory(100_000 if options.quick else 10_000_000, 100_000 if not options.quick else 1000)
+        sizes = memory(
+            100_000 if options.quick else 10_000_000, 100_000 if not options.quick else 1000
+        )
         print("MB at each tenth of the run:", *(f"{size:.0f}" for size in sizes))
     harness.record("observer_cost", rows, options)
     return int(median > 1.02 and not options.quick)

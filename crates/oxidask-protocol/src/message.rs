@@ -484,6 +484,8 @@ pub enum Question {
     WhyKey(String),
     /// Which workers hold a task's result.
     Holders(ClientTask),
+    /// How far the groups are that were submitted together with tasks.
+    Progress(Vec<ClientTask>),
 }
 
 /// Why a task of a client failed.

@@ -25,6 +25,8 @@ from oxidask.distributed._problems import (
     NoValidWorkerError,
     TimeLimitError,
 )
+from oxidask.distributed._progress import progress
+from oxidask.distributed._task_stream import get_task_stream
 from oxidask.distributed.client import (
     Client,
     as_completed,
@@ -52,8 +54,10 @@ __all__ = [
     "fire_and_forget",
     "futures_of",
     "get_client",
+    "get_task_stream",
     "get_worker",
     "print",
+    "progress",
     "rejoin",
     "secede",
     "wait",

@@ -22,7 +22,6 @@ WAYS_AROUND = {
     "nbytes": _INFO,
     "call_stack": _WHY,
     "profile": _MEASURE,
-    "get_task_stream": _MEASURE,
     "get_versions": "all workers run this interpreter, with its packages",
     "get_worker_logs": _RESULT,
     "get_scheduler_logs": _WHY,

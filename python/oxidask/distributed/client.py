@@ -563,6 +563,37 @@ class Client:
 
         return _why.explain(self, future)
 
+    def get_task_stream(
+        self,
+        start: float | None = None,
+        stop: float | None = None,
+        count: int | None = None,
+        plot: Any = False,
+        **kwargs: Any,
+    ) -> list[dict[str, Any]]:
+        """Return what workers did, task by task.
+
+        Parameters
+        ----------
+        start, stop : float, optional
+            Seconds since 1970; by default all that is remembered.
+        count : int, optional
+            At most so many of the newest.
+
+        Returns
+        -------
+        list of dict
+            As `get_task_stream.data` has it.
+        """
+        from oxidask.distributed import _task_stream
+
+        if plot:
+            raise NotImplementedError(
+                "get_task_stream(plot=) is not there yet; leave it out, and open dashboard_link"
+            )
+        found = _task_stream.collect(self, start, stop)
+        return found if count is None else found[max(len(found) - count, 0) :]
+
     # ---- The cluster ----
 
     def scheduler_info(self, n_workers: int = -1, **kwargs: Any) -> dict[str, Any]:

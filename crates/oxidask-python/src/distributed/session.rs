@@ -837,21 +837,25 @@ impl Session {
             .collect()
     }
 
-    /// Asks about the cluster: "workers", with a future "why" or "holders", with a key "why key".
-    /// JSON text.
-    #[pyo3(signature = (question, future=None, key=None))]
+    /// Asks about the cluster: "workers", with a future "why" or "holders", with a key "why key", with
+    /// futures "progress". JSON text.
+    #[pyo3(signature = (question, future=None, key=None, futures=None))]
     fn ask(
         &self,
         py: Python<'_>,
         question: &str,
         future: Option<Py<Future>>,
         key: Option<String>,
+        futures: Option<Vec<Py<Future>>>,
     ) -> PyResult<String> {
         let task = future.map(|future| future.get().task());
         let question = match (question, task) {
             ("workers", _) => Question::Workers,
             ("why", Some(task)) => Question::Why(task),
             ("holders", Some(task)) => Question::Holders(task),
+            ("progress", None) => {
+                Question::Progress(tasks_of(&self.shared, &futures.unwrap_or_default())?)
+            }
             ("why key", None) => Question::WhyKey(key.unwrap_or_default()),
             _ => return Err(PyValueError::new_err(format!("no such question: {question:?}"))),
         };

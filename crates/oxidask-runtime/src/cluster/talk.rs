@@ -1,9 +1,15 @@
 //! Answers to questions about a cluster, as JSON.
 
-use oxidask_protocol::{ClientTask, Question, TaskId, TaskState};
+use std::collections::BTreeMap;
+
+use oxidask_protocol::{ClientTask, GroupTally, Question, TaskId, TaskState};
 use serde_json::{Value, json};
 
 use super::core::Core;
+use super::submissions::Submitted;
+
+/// Tasks that are looked at one by one to say how far they are, at most.
+const MOST_COUNTED: usize = 200_000;
 
 impl Core {
     pub(super) fn answer_to(&self, client: u64, question: Question) -> String {
@@ -12,6 +18,7 @@ impl Core {
             Question::Why(task) => self.why(self.find(client, task)),
             Question::WhyKey(key) => self.why(self.find_by_key(&key)),
             Question::Holders(task) => self.holders(client, task),
+            Question::Progress(tasks) => self.progress(client, &tasks),
         };
         answer.to_string()
     }
@@ -59,6 +66,53 @@ impl Core {
             self.groups().map(|(_, group)| self.scheduler.group_count(group, state)).sum()
         };
         shown.into_iter().map(|state| (state.name().to_owned(), json!(count(state)))).collect()
+    }
+
+    /// How far all is that was submitted together with these tasks, by group: of very many tasks, how
+    /// far their groups are, whoever submitted them.
+    fn progress(&self, client: u64, tasks: &[ClientTask]) -> Value {
+        let found = tasks.iter().filter_map(|&task| self.submission_of(self.find(client, task)?));
+        let submissions: BTreeMap<TaskId, &Submitted> =
+            found.map(|submitted| (submitted.base, submitted)).collect();
+        let count: usize = submissions.values().map(|submitted| submitted.graph.len()).sum();
+        let mut tallies: BTreeMap<&str, GroupTally> = BTreeMap::new();
+        for submitted in submissions.values() {
+            let names = &submitted.graph.names;
+            if count > MOST_COUNTED {
+                let known = |name| Some(self.scheduler.group_tally(*self.groups.get(name)?));
+                let tally = |name: &String| known(name).unwrap_or_default();
+                tallies.extend(names.iter().map(|name| (name.as_str(), tally(name))));
+                continue;
+            }
+            for (local, &group) in submitted.graph.groups.iter().enumerate() {
+                let tally = tallies.entry(&names[group as usize]).or_default();
+                let task = TaskId(submitted.base.0 + local as u32);
+                tally.tasks += 1;
+                let owner = self.submission_of(task).map(|other| other.base);
+                if owner != Some(submitted.base) || self.scheduler.has_finished(task) {
+                    // What is forgotten was not needed any more: its result was made, and read.
+                    tally.finished += 1;
+                    continue;
+                }
+                match self.scheduler.state_of(task) {
+                    TaskState::Erred => tally.erred += 1,
+                    TaskState::Processing => tally.processing += 1,
+                    TaskState::NoWorker => tally.no_worker += 1,
+                    _ => tally.waiting += 1,
+                }
+            }
+        }
+        let row = |(name, tally): (&str, GroupTally)| {
+            json!({
+                "name": name,
+                "tasks": tally.tasks,
+                "finished": tally.finished,
+                "processing": tally.processing,
+                "waiting": tally.waiting + tally.no_worker,
+                "erred": tally.erred,
+            })
+        };
+        tallies.into_iter().map(row).collect()
     }
 
     fn holders(&self, client: u64, task: ClientTask) -> Value {

@@ -304,6 +304,11 @@ impl SchedulerState {
         given.chain(cancelled.map(|(&task, ghost)| (task, ghost.1))).collect()
     }
 
+    /// Whether the task's result was made and not lost; it may have been dropped since.
+    pub fn has_finished(&self, task: TaskId) -> bool {
+        self.tasks.has(task, flag::FINISHED)
+    }
+
     /// How many attempts a worker has been given and has not ended.
     pub fn given_to(&self, worker: WorkerId) -> u32 {
         self.workers.get(worker).map_or(0, |entry| entry.occupied)
