@@ -120,7 +120,7 @@ function TopBar({ onHelp }: { onHelp: () => void }) {
             {run.verdict.verdict}
           </a>
           <span>
-            <span class="quiet">cores</span> {integer(run.busy)} / {integer(run.threads)}
+            <span class="quiet">threads busy</span> {integer(run.busy)} / {integer(run.threads)}
           </span>
           <span>
             <span class="quiet">memory</span> {bytes(run.memory.used)}

@@ -15,7 +15,8 @@ export function About() {
       {about.command && (
         <>
           <h2>Command</h2>
-          <pre>{about.command.slice(0, LONGEST_VALUE)}</pre>
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard. */}
+          <pre tabIndex={0}>{about.command.slice(0, LONGEST_VALUE)}</pre>
         </>
       )}
       <div class="columns even">

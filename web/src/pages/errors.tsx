@@ -40,7 +40,8 @@ export function Errors() {
               </p>
             )}
             {error.traceback ? (
-              <pre>{error.traceback.slice(0, LONGEST_TRACEBACK)}</pre>
+              // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard.
+              <pre tabIndex={0}>{error.traceback.slice(0, LONGEST_TRACEBACK)}</pre>
             ) : (
               <p class="quiet">No traceback was kept.</p>
             )}
@@ -60,11 +61,12 @@ export function Errors() {
 
 function answer(errors: ErrorsAnswer | null): string {
   if (!errors) return "Waiting for the first answer of the server.";
-  if (errors.total === 0) return "0 errors: no task has failed.";
-  const failed = errors.errors.reduce((sum, error) => sum + error.count, 0);
-  const first = errors.errors[0];
-  const often = first ? `, most often ${visible(first.exception.slice(0, 80))}` : "";
-  return `${integer(failed)} ${failed === 1 ? "task has" : "tasks have"} failed, in ${integer(errors.total)} ${errors.total === 1 ? "way" : "ways"}${often}.`;
+  if (errors.errors.length === 0) return "0 errors: no task has failed.";
+  const most = errors.errors.reduce((one, other) => (other.count > one.count ? other : one));
+  const often = `, ${most.count > 1 ? "most often" : "first"} ${visible(most.exception.slice(0, 80))}`;
+  const failed = errors.tasks;
+  const ways = errors.total;
+  return `${integer(failed)} ${failed === 1 ? "task has" : "tasks have"} failed, in ${integer(ways)} ${ways === 1 ? "way" : "ways"}${often}.`;
 }
 
 function Events({ marks }: { marks: Marks | null }) {
