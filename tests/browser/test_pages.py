@@ -231,6 +231,58 @@ def test_the_tables_of_workers_and_errors_say_what_the_server_says(chromium, ans
         )
 
 
+# ---- What hands do ----
+
+
+def test_a_window_that_is_drawn_with_shift_is_the_window_of_the_page(chromium, answers):
+    with chromium.open(answers.address("stream")) as page:
+        page.until(IS_DRAWN)
+        box = page.js(
+            "(({x, y, width}) => [x, y, width])"
+            "(document.querySelector('.stream-box canvas').getBoundingClientRect())"
+        )
+        start, end = answers("verdict")["window"]
+        places = [box[0] + 124 + (box[2] - 124) * share for share in (0.25, 0.75)]
+        page.order(
+            "mouse",
+            moves=[
+                ["move", places[0], box[1] + 10],
+                ["key", "down", "Shift"],
+                ["down"],
+                ["move", places[1], box[1] + 10],
+            ],
+        )
+        page.until("document.querySelector('.selection') !== null")
+        page.order("mouse", moves=[["up"], ["key", "up", "Shift"]])
+        page.until_says("In this window", "h1")
+        window = page.js("['t0', 't1'].map((n) => +new URL(location).searchParams.get(n))")
+        assert window[0] == pytest.approx(start + 0.25 * (end - start), abs=0.02 * (end - start))
+        assert window[1] == pytest.approx(start + 0.75 * (end - start), abs=0.02 * (end - start))
+        # It goes along to other pages, and back shows all again.
+        page.press("1")
+        page.until("location.pathname === '/status' && location.search.includes('t0=')")
+        page.js("history.back()")
+        page.js("history.back()")
+        page.until("!location.search.includes('t0=')")
+        assert page.problems() == []
+
+
+def test_e_leads_to_the_errors_and_from_one_to_the_next(chromium, answers):
+    with chromium.open(answers.address("status")) as page:
+        page.until(IS_DRAWN)
+        page.press("e")
+        page.until("location.pathname === '/errors'")
+        page.until(IS_DRAWN)
+        for number in (1, 2):
+            page.press("e")
+            page.until(
+                "[...document.querySelectorAll('details.error')]"
+                f"[{number - 1}].contains(document.activeElement)"
+            )
+            assert page.js("document.querySelectorAll('details.error[open]').length") == number
+        assert page.problems() == []
+
+
 # ---- The picture shows what was ----
 
 
@@ -295,6 +347,19 @@ def test_a_task_has_the_colour_of_its_group_where_it_ran(chromium, answers, tmp_
             assert said == f"In this window: {verdict}"
             # One group alone: the other stands back.
             page.click(".legend .chip")
+            page.until("location.search.includes('group=')")
+            page.press("g")
+            page.until("!location.search.includes('group=')")
+            row, start, duration, *_ = next(it for it in spans_of(spans) if it[4] == 0)
+            share = (start + duration / 2 - window[0]) / (window[1] - window[0])
+            left, top, wide = page.js(
+                "(({x, y, width}) => [x, y, width])"
+                "(document.querySelector('.stream-box canvas').getBoundingClientRect())"
+            )
+            over = [left + 124 + (wide - 124) * share, top + (row + 0.5) * row_height]
+            page.order("mouse", moves=[["move", *over]])
+            page.until("document.querySelector('.tip') !== null")
+            page.press("g")
             page.until("location.search.includes('group=')")
             faded = [
                 colour(start + duration / 2, row) != palette[spans["groups"][str(group)]["color"]]

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 GUIDE = WEB.parent / "docs" / "guide"
 LARGEST = 150_000
-COLOURS = 128
+COLOURS = 256
 
 # Its traceback names no folder of this machine.
 PARSE = """\
@@ -64,7 +64,9 @@ def take(page, folder, name):
     file = folder / f"{name}.png"
     page.order("screenshot", path=str(file), end="main")
     with Image.open(file) as picture:
-        few = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        few = picture.convert("RGB").quantize(
+            COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
     few.save(file, optimize=True)
     assert 5_000 < file.stat().st_size < LARGEST
     assert len(few.getcolors()) > 10

@@ -1,6 +1,7 @@
 // Errors & events: what failed, grouped by exception, and what happened in the run.
 import { useView } from "../api";
 import { duration, integer, visible } from "../format";
+import { useKeys } from "../keyboard";
 import { MarkList } from "../marks";
 import { Name } from "../name";
 import type { Errors as ErrorsAnswer, Marks } from "../schema";
@@ -12,6 +13,7 @@ const LONGEST_TRACEBACK = 20_000;
 export function Errors() {
   const errors = useView<ErrorsAnswer>("errors?limit=100", () => 1000).value;
   const marks = useView<Marks>("marks?limit=500", () => 1000).value;
+  useKeys({ e: openNext });
   return (
     <>
       <section class="panel">
@@ -57,6 +59,16 @@ export function Errors() {
       </section>
     </>
   );
+}
+
+/** Opens the error after the one that has the focus, and goes there. */
+function openNext(): void {
+  const all = [...document.querySelectorAll<HTMLDetailsElement>("details.error")];
+  const here = all.findIndex((error) => error.contains(document.activeElement));
+  const next = all[(here + 1) % Math.max(1, all.length)];
+  if (!next) return;
+  next.open = true;
+  next.querySelector("summary")?.focus();
 }
 
 function answer(errors: ErrorsAnswer | null): string {

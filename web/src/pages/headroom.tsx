@@ -45,6 +45,7 @@ export function Headroom() {
       <div class="columns even">
         <section class="panel">
           <h2>Predicted time of the whole graph</h2>
+          <p class="quiet">The hatched part is not sure.</p>
           <Predicted answer={answer} />
         </section>
         <section class="panel">
@@ -86,7 +87,7 @@ function Predicted({ answer }: { answer: HeadroomAnswer }) {
       <thead>
         <tr>
           <th scope="col">threads</th>
-          <th scope="col">hatched: unsure</th>
+          <th scope="col" aria-label="as a bar" />
           <th scope="col" class="number">
             time
           </th>
