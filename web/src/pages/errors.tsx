@@ -86,7 +86,9 @@ function Events({ marks }: { marks: Marks | null }) {
   if (!marks) return <p class="quiet">Waiting for the first answer.</p>;
   if (marks.marks.length === 0)
     return <p class="quiet">Nothing has happened yet: joins, losses, pauses and spills appear here.</p>;
-  const shown = marks.marks.filter((mark) => level === null || mark.level === level).reverse();
+  const shown = marks.marks
+    .filter((mark) => level === null || mark.level === level)
+    .sort((a, b) => b.t - a.t);
   return (
     <>
       <fieldset class="legend" aria-label="level of events">
