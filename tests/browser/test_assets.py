@@ -3,10 +3,13 @@
 import filecmp
 import gzip
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
-from chromium import WEB
+from chromium import WEB, Answers
+
+from oxidask.distributed import LocalCluster
 
 pytestmark = pytest.mark.browser
 
@@ -34,6 +37,14 @@ def test_the_committed_assets_are_built_from_the_sources(tmp_path):
     assert files_in(tmp_path / "assets") == names
     _, different, unread = filecmp.cmpfiles(ASSETS, tmp_path / "assets", names, shallow=False)
     assert (different, unread) == ([], []), "run `npm run build` in web/ and commit what it makes"
+
+
+@pytest.mark.parametrize("name", ["app.js", "app.css"])
+def test_the_server_sends_what_is_committed(name):
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster:
+        answers = Answers(cluster.dashboard_link)
+        with urllib.request.urlopen(answers.address(f"assets/{name}"), timeout=20) as answer:
+            assert answer.read() == (ASSETS / "assets" / name).read_bytes(), "run `make build`"
 
 
 def test_the_script_is_small():

@@ -87,7 +87,7 @@ function Predicted({ answer }: { answer: HeadroomAnswer }) {
       <thead>
         <tr>
           <th scope="col">threads</th>
-          <th scope="col" aria-label="as a bar" />
+          <th scope="col">compared</th>
           <th scope="col" class="number">
             time
           </th>
