@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-slow test-freethreaded build lint fmt bench docs clean
+.PHONY: help demo test test-rust test-python test-slow test-browser test-freethreaded build lint fmt bench docs clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -33,10 +33,14 @@ test-rust: ## tests of the Rust crates
 	PYTHON='$(PYTHON)' cargo test --quiet --workspace --exclude oxidask-python --profile checked
 
 test-python: build ## tests of the Python package
-	$(BIN)/python -m pytest -m 'not slow and not freethreaded' --doctest-modules python tests
+	$(BIN)/python -m pytest -m 'not slow and not browser and not freethreaded' --doctest-modules python tests
 
 test-slow: build ## tests that take minutes
 	$(BIN)/python -m pytest -m slow --doctest-modules python tests
+
+test-browser: build ## tests of the dashboard in a real Chromium; needs Node, installs Chromium if it may
+	tests/browser/prepare.sh
+	$(BIN)/python -m pytest -m browser tests/browser
 
 test-freethreaded: ## tests of the Python package without a GIL: PYTHON_FT=/path/to/python3.13t
 	tests/freethreaded/run.sh

@@ -2,6 +2,7 @@
 
 import gzip
 import http.client
+import itertools
 import json
 import socket
 import threading
@@ -12,11 +13,16 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from gates import wait_until
 
+from oxidask import delayed
 from oxidask.distributed import Client, LocalCluster
 
 
 def inc(i):
     return i + 1
+
+
+def double(i):
+    return 2 * i
 
 
 def fail(i):
@@ -109,6 +115,30 @@ def test_it_knows_workers_and_progress(cluster, client, browser, gate):
     groups = {group["name"]: group for group in browser.ask("groups")["groups"]}
     assert (groups["inc"]["tasks"], groups["inc"]["finished"]) == (1000, 1000)
     assert groups["fail"]["erred"] == 1
+
+
+def test_tasks_of_an_open_group_are_drawn_side_by_side_inside_it(client, browser):
+    numbers = [delayed(double)(i) for i in range(20)]
+    total = client.compute(delayed(sum)(numbers), optimize_graph=False)
+    assert total.result() == 380
+
+    def is_drawn():
+        return "double" in [node["title"] for node in browser.ask("graph")["nodes"]]
+
+    wait_until(is_drawn, "the graph is drawn")
+    nodes = browser.ask("graph")["nodes"]
+    (group,) = [node["group"] for node in nodes if node["title"] == "double"]
+    graph = json.loads(browser.get(f"/api/v1/graph?token={browser.token}&expand={group}")[2])
+    assert graph["expanded"] == "double"
+    (frame,) = [node for node in graph["nodes"] if node.get("open")]
+    inside = [node for node in graph["nodes"] if node["id"].startswith("t")]
+    assert len(inside) == 20
+    for node in inside:
+        assert frame["x"] <= node["x"] < node["x"] + node["w"] <= frame["x"] + frame["w"]
+        assert frame["y"] + 20 < node["y"] < node["y"] + node["h"] <= frame["y"] + frame["h"]
+    for one, other in itertools.combinations(inside, 2):
+        beside = abs(one["x"] - other["x"]) >= one["w"] or abs(one["y"] - other["y"]) >= one["h"]
+        assert beside
 
 
 def test_who_has_the_newest_answer_gets_none(client, browser):

@@ -53,4 +53,4 @@ if [ $# -eq 0 ]; then
     set -- --ignore python/oxidask/array/storage.py "$@"
   fi
 fi
-"$python" -m pytest -m 'not slow' "$@"
+"$python" -m pytest -m 'not slow and not browser' "$@"

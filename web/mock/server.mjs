@@ -518,6 +518,7 @@ function graph(run, query) {
     nodes.push({
       id: `g${g.id}`,
       group: g.id,
+      color: g.color,
       label: g.name,
       sub: `${g.finished} / ${g.tasks}`,
       x: 40 + (i % 3) * 260,
@@ -563,7 +564,9 @@ function graph(run, query) {
       nodes.push({
         id: `t${i}`,
         group: Number(expand),
-        label: `${rows[Number(expand)].name}-${i}`,
+        color: rows[Number(expand)].color,
+        label: "",
+        key: i % 5 === 1 ? `${rows[Number(expand)].name}-${i}` : null,
         sub: "",
         x: 40 + (i % 40) * 44,
         y: bottom + Math.floor(i / 40) * 40,
@@ -582,7 +585,8 @@ function graph(run, query) {
   return {
     schema: "oxidask.graph/1",
     version: versionOf(run),
-    collapsed: true,
+    collapsed: expand === null,
+    expanded: rows[Number(expand)]?.name ?? null,
     tasks: run.total,
     note: run.plan.groups.length > 60 ? "This is a sample: the first 60 of the groups." : null,
     width: nodes.length ? Math.max(...nodes.map((n) => n.x + n.w)) + 40 : 0,
@@ -660,7 +664,13 @@ function errors(run) {
       traceback: null,
     });
   }
-  return { schema: "oxidask.errors/1", version: versionOf(run), total: list.length, errors: list };
+  return {
+    schema: "oxidask.errors/1",
+    version: versionOf(run),
+    total: list.length,
+    tasks: list.reduce((sum, e) => sum + e.count, 0),
+    errors: list,
+  };
 }
 
 function about(run) {

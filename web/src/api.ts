@@ -41,7 +41,8 @@ export const connection = computed<Connection>(() => {
       text: trouble.value === "unreachable" ? "no answer from the server" : "connecting",
     };
   }
-  if (trouble.value === "unreachable") return { kind: "old", text: `no answer, ${age} s old` };
+  if (trouble.value === "unreachable")
+    return { kind: "old", text: `no answer: the cluster may have ended; ${age} s old` };
   const [view, status] = Object.entries(refused.value)[0] ?? [];
   if (view !== undefined) return { kind: "old", text: `the server answers ${status} for ${view}` };
   if (paused.value) return { kind: "paused", text: `paused, ${age} s old` };

@@ -44,6 +44,7 @@ export function App() {
     },
     t: toggleTheme,
     p: togglePause,
+    e: () => go("errors"),
   };
   for (const known of PAGES) keys[known.key] = () => go(known.path);
   useKeys(keys, "page");
@@ -120,7 +121,7 @@ function TopBar({ onHelp }: { onHelp: () => void }) {
             {run.verdict.verdict}
           </a>
           <span>
-            <span class="quiet">cores</span> {integer(run.busy)} / {integer(run.threads)}
+            <span class="quiet">threads busy</span> {integer(run.busy)} / {integer(run.threads)}
           </span>
           <span>
             <span class="quiet">memory</span> {bytes(run.memory.used)}
@@ -163,8 +164,8 @@ function Help({ close }: { close: () => void }) {
         ))}
       </dl>
       <p class="quiet">
-        In the stream: the wheel zooms at the cursor, dragging pans, a click pins what is under it, a double
-        click resets.
+        In the stream: the wheel zooms at the cursor, dragging pans, dragging with Shift chooses a window of
+        time, a click pins what is under it, a double click resets.
       </p>
       <button type="button" onClick={close}>
         Close

@@ -1,7 +1,7 @@
 // A graph of thousands of boxes on a canvas: only what is in sight is drawn, names only where they can be read.
 import { useEffect, useRef } from "preact/hooks";
 import { paintOf } from "./colours";
-import { boxText, edgeWidth, type GraphProps } from "./graph_svg";
+import { boxText, boxTitle, edgeWidth, type GraphProps } from "./graph_svg";
 import { sharpContext } from "./size";
 import { dark, themeColour } from "./theme";
 
@@ -13,17 +13,24 @@ export function GraphCanvas({ graph, placed, width, height, chosen, expand, labe
     const target = canvas.current && sharpContext(canvas.current, width, height);
     if (target) draw(target.context, target.ratio, { graph, placed, width, height, chosen, expand });
   }, [graph, placed, width, height, chosen, expand, dark.value]);
-  const click = (event: MouseEvent) => {
+  const hitBy = (event: MouseEvent) => {
     const frame = (event.currentTarget as Element).getBoundingClientRect();
     const x = (event.clientX - frame.left - placed.x) / placed.scale;
     const y = (event.clientY - frame.top - placed.y) / placed.scale;
-    const hit = graph.nodes.findLast(
+    return graph.nodes.findLast(
       (node) => x >= node.x && x <= node.x + node.w && y >= node.y && y <= node.y + node.h,
     );
+  };
+  const click = (event: MouseEvent) => {
+    const hit = hitBy(event);
     if (hit) onOpen(hit);
   };
+  const tell = (event: MouseEvent) => {
+    const hit = hitBy(event);
+    if (canvas.current) canvas.current.title = hit ? boxTitle(hit, graph) : "";
+  };
   // With the keyboard, boxes are opened from the table.
-  return <canvas ref={canvas} role="img" aria-label={label} onClick={click} />;
+  return <canvas ref={canvas} role="img" aria-label={label} onClick={click} onMouseMove={tell} />;
 }
 
 function draw(
@@ -59,20 +66,25 @@ function draw(
   context.textBaseline = "middle";
   for (const node of graph.nodes) {
     if (node.x > right || node.y > bottom || node.x + node.w < left || node.y + node.h < top) continue;
-    const colour = paintOf(node.group).colour;
-    const done = node.state === "memory" ? 1 : node.finished / Math.max(1, node.tasks);
+    const colour = paintOf(node.color).colour;
+    const done = node.open ? 0 : node.state === "memory" ? 1 : node.finished / Math.max(1, node.tasks);
+    const erred = node.open ? 0 : node.erred / Math.max(1, node.tasks);
     context.fillStyle = ground;
     context.fillRect(node.x, node.y, node.w, node.h);
     context.globalAlpha = 0.38;
     context.fillStyle = colour;
     context.fillRect(node.x, node.y, node.w * done, node.h);
     context.globalAlpha = 1;
+    context.fillStyle = "#000";
+    context.fillRect(node.x + node.w * done, node.y, node.w * erred, node.h);
     const marked = node.critical || node.id === chosen || node.id === `g${expand}`;
     context.strokeStyle = marked ? ink : colour;
     context.lineWidth = marked ? 3 : 1;
     context.strokeRect(node.x, node.y, node.w, node.h);
     if (placed.scale < READABLE) continue;
-    context.fillStyle = ink;
-    context.fillText(boxText(node).label, node.x + node.w / 2, node.y + node.h / 2);
+    context.fillStyle = erred > 0.5 ? "#fff" : ink;
+    context.textAlign = node.open ? "left" : "center";
+    const x = node.open ? node.x + 12 : node.x + node.w / 2;
+    context.fillText(boxText(node).label, x, node.open ? node.y + 15 : node.y + node.h / 2);
   }
 }

@@ -49,6 +49,7 @@ export function GraphDrawing({ graph, placed, width, height, chosen, expand, lab
           <Box
             key={node.id}
             node={node}
+            title={boxTitle(node, graph)}
             chosen={node.id === chosen || (expand !== null && node.id === `g${expand}`)}
             onOpen={onOpen}
           />
@@ -98,28 +99,32 @@ export function edgeWidth(edge: GraphEdge): number {
 
 function Box({
   node,
+  title,
   chosen,
   onOpen,
 }: {
   node: GraphNode;
+  title: string;
   chosen: boolean;
   onOpen: (node: GraphNode) => void;
 }) {
   const { x, y, w, h } = node;
-  const colour = paintOf(node.group).colour;
+  const colour = paintOf(node.color).colour;
   const total = Math.max(1, node.tasks);
-  const done = (node.finished / total) * w;
-  const erred = (node.erred / total) * w;
-  const running = (node.processing / total) * w;
+  const full = node.open ? 0 : w;
+  const done = (node.finished / total) * full;
+  const erred = (node.erred / total) * full;
+  const running = (node.processing / total) * full;
   const task = node.id.startsWith("t");
   const text = boxText(node);
   const open = () => onOpen(node);
   return (
     // biome-ignore lint/a11y/useSemanticElements: a box of an SVG cannot be a button element.
     <g
-      class={`box${node.critical ? " critical" : ""}${chosen ? " chosen" : ""}`}
+      class={`box${node.critical ? " critical" : ""}${chosen ? " chosen" : ""}${erred > w / 2 ? " failed" : ""}`}
       role="button"
-      tabIndex={0}
+      // In lower case: names of attributes of SVG keep their case, and "tabIndex" is none.
+      tabindex={0}
       onClick={open}
       onKeyDown={(event) => {
         if (event.key !== "Enter" && event.key !== " ") return;
@@ -127,7 +132,7 @@ function Box({
         open();
       }}
     >
-      <title>{boxTitle(node)}</title>
+      <title>{title}</title>
       <rect class="ground" x={x} y={y} width={w} height={h} rx={5} />
       <rect
         x={x}
@@ -142,9 +147,9 @@ function Box({
       {running > 0 && <rect x={x + done + erred} y={y} width={running} height={h} fill="url(#running)" />}
       <rect class="frame" x={x} y={y} width={w} height={h} rx={5} stroke={colour} />
       <text
-        x={x + w / 2}
-        y={text.sub ? y + h / 2 - 3 : y + h / 2 + 4}
-        text-anchor="middle"
+        x={node.open ? x + 12 : x + w / 2}
+        y={node.open ? y + 20 : text.sub ? y + h / 2 - 3 : y + h / 2 + 4}
+        text-anchor={node.open ? "start" : "middle"}
         class={task ? "small" : undefined}
       >
         {text.label}
@@ -162,6 +167,12 @@ function Box({
 export function boxText(node: GraphNode): { label: string; sub: string | null } {
   const task = node.id.startsWith("t");
   const sign = `${node.critical ? "◆ " : ""}${task && node.state ? `${STATE_SIGNS[node.state] ?? ""} ` : ""}${!task && node.erred > 0 ? "✕ " : ""}`;
+  // The tasks tell how far an open group is; above them there is one line.
+  if (node.open)
+    return {
+      label: shortName(`${sign}${node.label}  ${node.sub}`, Math.floor((node.w - 10) / LETTER_WIDTH)),
+      sub: null,
+    };
   const letters = Math.floor((node.w - 10) / (task ? SMALL_LETTER_WIDTH : LETTER_WIDTH)) - sign.length;
   const label = letters >= 3 ? sign + shortName(node.label, letters) : sign.trim();
   return {
@@ -170,9 +181,15 @@ export function boxText(node: GraphNode): { label: string; sub: string | null } 
   };
 }
 
-export function boxTitle(node: GraphNode): string {
+/** The name of a group; of a task its key while it runs, else which one of its group it is. */
+export function boxName(node: GraphNode, graph: Graph): string {
+  if (node.id.startsWith("g")) return node.title ?? node.label;
+  return node.key ?? `${graph.expanded ?? "a group"}, task ${node.id.slice(1)}`;
+}
+
+export function boxTitle(node: GraphNode, graph: Graph): string {
   const state =
     node.state ??
     `${integer(node.finished)} of ${integer(node.tasks)} done${node.erred ? `, ${integer(node.erred)} failed` : ""}`;
-  return `${visible(node.label.slice(0, 200))}: ${state}, ${duration(node.seconds)}, ${bytes(node.bytes)}${node.critical ? ", on the critical path" : ""}`;
+  return `${visible(boxName(node, graph).slice(0, 200))}: ${state}, ${duration(node.seconds)}, ${bytes(node.bytes)}${node.critical ? ", on the critical path" : ""}`;
 }

@@ -13,6 +13,10 @@ export interface Placed {
 
 /** Smaller, nobody could read a label: rather show the first part in a size to read. */
 const SMALLEST_FIT = 0.8;
+/** Of tasks in an open group signs and colours tell: these may be smaller. */
+const SMALLEST_OPEN = 0.3;
+/** Room around the drawing for the frames of its outermost boxes. */
+const MARGIN = 8;
 const LARGEST_FIT = 1.4;
 
 export interface GraphMover {
@@ -71,14 +75,15 @@ export function usePanZoom(
 }
 
 export function fitted(
-  graph: Pick<Graph, "width" | "height">,
+  graph: Pick<Graph, "width" | "height" | "nodes">,
   width: number,
   height: number,
-  smallest = SMALLEST_FIT,
+  smallest = graph.nodes.some((node) => node.open) ? SMALLEST_OPEN : SMALLEST_FIT,
 ): Placed {
-  const whole = Math.min(width / Math.max(1, graph.width), height / Math.max(1, graph.height));
+  const ratio = (room: number, size: number) => (room - 2 * MARGIN) / Math.max(1, size);
+  const whole = Math.min(ratio(width, graph.width), ratio(height, graph.height));
   const scale = Math.max(smallest, Math.min(LARGEST_FIT, whole));
-  const rest = (room: number, size: number) => Math.max(0, (room - size * scale) / 2);
+  const rest = (room: number, size: number) => Math.max(MARGIN, (room - size * scale) / 2);
   return { scale, x: rest(width, graph.width), y: rest(height, graph.height) };
 }
 

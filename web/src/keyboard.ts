@@ -39,6 +39,8 @@ export const KEY_HELP: [string, string][] = [
   ["+  -", "zoom the time window or the graph"],
   ["← → ↑ ↓", "move the time window or the graph"],
   ["PgUp  PgDn", "earlier and later rows of the stream"],
+  ["g", "show the group under the cursor alone, or all again"],
+  ["e", "errors; there, the next one"],
   ["t", "light or dark"],
   ["?", "this help"],
   ["Esc", "close, undo the selection"],

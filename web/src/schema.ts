@@ -171,7 +171,15 @@ export interface Series {
 export interface GraphNode {
   id: string;
   group: number;
+  /** As of groups: by first appearance. */
+  color: number;
+  /** Of a group its name, cut to the box; of a task nothing. */
   label: string;
+  title?: string;
+  /** Of a group: its tasks are drawn inside. */
+  open?: boolean;
+  /** Of a task that runs. */
+  key?: string | null;
   sub: string | null;
   x: number;
   y: number;
@@ -198,6 +206,8 @@ export interface GraphEdge {
 export interface Graph {
   version: number;
   collapsed: boolean;
+  /** The name of the group whose tasks are drawn. */
+  expanded: string | null;
   tasks: number;
   note: string | null;
   width: number;
@@ -228,7 +238,9 @@ export interface Marks {
 
 export interface Errors {
   version: number;
+  /** Kinds of errors, and tasks that have failed. */
   total: number;
+  tasks: number;
   errors: {
     exception: string;
     group: number | null;

@@ -60,6 +60,8 @@ export function Stream({ height, sort = "worker", tools, onView }: StreamOptions
   const held = useSignal<TimeWindow | null>(null);
   const span = useSignal<number | null>(null);
   const offset = useSignal(0);
+  /** From where to where a window is being drawn, in pixels of the plot. */
+  const drawn = useSignal<[number, number] | null>(null);
   const tip = useSignal<Tip | null>(null);
 
   const maximalRows = Math.max(4, Math.min(200, Math.floor(height / 7)));
@@ -129,6 +131,7 @@ export function Stream({ height, sort = "worker", tools, onView }: StreamOptions
     ArrowLeft: () => move.pan(-0.2),
     ArrowRight: () => move.pan(0.2),
     f: () => move.live(),
+    g: () => setQuery({ group: selectedGroup.value === null ? (tip.value?.group ?? null) : null }),
     PageDown: () => turn(maximalRows),
     PageUp: () => turn(-maximalRows),
     Escape: () => {
@@ -141,6 +144,7 @@ export function Stream({ height, sort = "worker", tools, onView }: StreamOptions
     () => plotWidth,
     view,
     move,
+    drawn,
     (x, y, pinned) => {
       if (tip.value?.pinned && !pinned) return;
       tip.value = tipAt(picture.value, view.value, plotWidth, rowHeight, x, y, pinned);
@@ -198,6 +202,7 @@ export function Stream({ height, sort = "worker", tools, onView }: StreamOptions
             aria-label={sentence}
           />
           {rowCount === 0 && <p class="quiet">{whyEmpty(picture.value)}</p>}
+          {drawn.value && <Selection between={drawn.value} />}
           {tip.value && <Tooltip tip={tip} picture={picture.value} width={width.value} />}
         </div>
       </Twin>
@@ -211,6 +216,11 @@ export function Stream({ height, sort = "worker", tools, onView }: StreamOptions
       )}
     </div>
   );
+}
+
+function Selection({ between }: { between: [number, number] }) {
+  const [from, to] = [...between].sort((a, b) => a - b) as [number, number];
+  return <div class="selection" style={{ left: `${GUTTER + from}px`, width: `${to - from}px` }} />;
 }
 
 /** A run that rests has nothing to follow: the button then goes back to its last work. */
@@ -233,6 +243,8 @@ function windowText({ t0, t1 }: TimeWindow): string {
 interface Mover {
   zoom(factor: number, at?: number): void;
   pan(share: number): void;
+  /** Shows what lies between two shares of the window. */
+  select(from: number, to: number): void;
   reset(): void;
   live(): void;
 }
@@ -277,6 +289,14 @@ function mover(
       const shift = (now.t1 - now.t0) * share;
       hold({ t0: now.t0 + shift, t1: now.t1 + shift });
     },
+    select(from, to) {
+      const now = view.value;
+      if (!now) return;
+      const at = (share: number) => now.t0 + (now.t1 - now.t0) * share;
+      clearTimeout(timer);
+      held.value = null;
+      setQuery({ ...bounded({ t0: at(Math.min(from, to)), t1: at(Math.max(from, to)) }) });
+    },
     reset,
     live: reset,
   };
@@ -296,6 +316,7 @@ function usePointer(
   plotWidth: () => number,
   view: { readonly value: TimeWindow | null },
   move: Mover,
+  drawn: Signal<[number, number] | null>,
   point: (x: number, y: number, pinned: boolean) => void,
 ): void {
   const latest = useRef({ plotWidth, move, point });
@@ -315,10 +336,17 @@ function usePointer(
       latest.current.move.zoom(Math.exp(Math.max(-60, Math.min(60, event.deltaY)) * 0.006), share);
     };
     const down = (event: PointerEvent) => {
-      drag = { x: event.clientX, moved: false };
       node.setPointerCapture(event.pointerId);
+      const x = place(event).x;
+      if (event.shiftKey && x >= 0) drawn.value = [x, x];
+      else drag = { x: event.clientX, moved: false };
     };
     const over = (event: PointerEvent) => {
+      if (drawn.value) {
+        const x = Math.max(0, Math.min(place(event).x, latest.current.plotWidth()));
+        drawn.value = [drawn.value[0], x];
+        return;
+      }
       if (!drag) {
         const { x, y } = place(event);
         latest.current.point(x, y, false);
@@ -330,6 +358,13 @@ function usePointer(
       latest.current.move.pan(-shift / latest.current.plotWidth());
     };
     const up = (event: PointerEvent) => {
+      if (drawn.value) {
+        const [from, to] = drawn.value;
+        drawn.value = null;
+        const plot = latest.current.plotWidth();
+        if (Math.abs(to - from) >= 4) latest.current.move.select(from / plot, to / plot);
+        return;
+      }
       const { x, y } = place(event);
       if (drag && !drag.moved) latest.current.point(x, y, true);
       drag = null;
@@ -353,7 +388,7 @@ function usePointer(
       node.removeEventListener("pointerleave", leave);
       node.removeEventListener("dblclick", twice);
     };
-  }, [canvas, view]);
+  }, [canvas, view, drawn]);
 }
 
 export function drawStream(

@@ -1,6 +1,6 @@
 // About: versions, limits and settings of what runs.
 import { useView } from "../api";
-import { integer, visible } from "../format";
+import { bytes, visible } from "../format";
 import type { About as AboutAnswer } from "../schema";
 
 const LONGEST_VALUE = 2000;
@@ -15,7 +15,8 @@ export function About() {
       {about.command && (
         <>
           <h2>Command</h2>
-          <pre>{about.command.slice(0, LONGEST_VALUE)}</pre>
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard. */}
+          <pre tabIndex={0}>{about.command.slice(0, LONGEST_VALUE)}</pre>
         </>
       )}
       <div class="columns even">
@@ -62,8 +63,8 @@ function flattened(values: Record<string, unknown>, prefix = ""): [string, strin
         ? "–"
         : Array.isArray(value)
           ? value.join(", ")
-          : typeof value === "number" && value >= 10_000
-            ? integer(value)
+          : typeof value === "number" && name === "memory"
+            ? bytes(value)
             : String(value);
     return [[visible(path.slice(0, 200)), visible(text.slice(0, LONGEST_VALUE))]];
   });

@@ -1,6 +1,7 @@
 // Errors & events: what failed, grouped by exception, and what happened in the run.
 import { useView } from "../api";
 import { duration, integer, visible } from "../format";
+import { useKeys } from "../keyboard";
 import { MarkList } from "../marks";
 import { Name } from "../name";
 import type { Errors as ErrorsAnswer, Marks } from "../schema";
@@ -12,6 +13,7 @@ const LONGEST_TRACEBACK = 20_000;
 export function Errors() {
   const errors = useView<ErrorsAnswer>("errors?limit=100", () => 1000).value;
   const marks = useView<Marks>("marks?limit=500", () => 1000).value;
+  useKeys({ e: openNext });
   return (
     <>
       <section class="panel">
@@ -40,7 +42,8 @@ export function Errors() {
               </p>
             )}
             {error.traceback ? (
-              <pre>{error.traceback.slice(0, LONGEST_TRACEBACK)}</pre>
+              // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard.
+              <pre tabIndex={0}>{error.traceback.slice(0, LONGEST_TRACEBACK)}</pre>
             ) : (
               <p class="quiet">No traceback was kept.</p>
             )}
@@ -58,13 +61,24 @@ export function Errors() {
   );
 }
 
+/** Opens the error after the one that has the focus, and goes there. */
+function openNext(): void {
+  const all = [...document.querySelectorAll<HTMLDetailsElement>("details.error")];
+  const here = all.findIndex((error) => error.contains(document.activeElement));
+  const next = all[(here + 1) % Math.max(1, all.length)];
+  if (!next) return;
+  next.open = true;
+  next.querySelector("summary")?.focus();
+}
+
 function answer(errors: ErrorsAnswer | null): string {
   if (!errors) return "Waiting for the first answer of the server.";
-  if (errors.total === 0) return "0 errors: no task has failed.";
-  const failed = errors.errors.reduce((sum, error) => sum + error.count, 0);
-  const first = errors.errors[0];
-  const often = first ? `, most often ${visible(first.exception.slice(0, 80))}` : "";
-  return `${integer(failed)} ${failed === 1 ? "task has" : "tasks have"} failed, in ${integer(errors.total)} ${errors.total === 1 ? "way" : "ways"}${often}.`;
+  if (errors.errors.length === 0) return "0 errors: no task has failed.";
+  const most = errors.errors.reduce((one, other) => (other.count > one.count ? other : one));
+  const often = `, ${most.count > 1 ? "most often" : "first"} ${visible(most.exception.slice(0, 80))}`;
+  const failed = errors.tasks;
+  const ways = errors.total;
+  return `${integer(failed)} ${failed === 1 ? "task has" : "tasks have"} failed, in ${integer(ways)} ${ways === 1 ? "way" : "ways"}${often}.`;
 }
 
 function Events({ marks }: { marks: Marks | null }) {
@@ -72,7 +86,9 @@ function Events({ marks }: { marks: Marks | null }) {
   if (!marks) return <p class="quiet">Waiting for the first answer.</p>;
   if (marks.marks.length === 0)
     return <p class="quiet">Nothing has happened yet: joins, losses, pauses and spills appear here.</p>;
-  const shown = marks.marks.filter((mark) => level === null || mark.level === level).reverse();
+  const shown = marks.marks
+    .filter((mark) => level === null || mark.level === level)
+    .sort((a, b) => b.t - a.t);
   return (
     <>
       <fieldset class="legend" aria-label="level of events">

@@ -4,7 +4,7 @@ import { useCallback, useEffect, useRef } from "preact/hooks";
 import { useView } from "../api";
 import { bytes, duration, integer, percent, shortName } from "../format";
 import { GraphCanvas } from "../graph_canvas";
-import { GraphDrawing, STATE_SIGNS } from "../graph_svg";
+import { boxName, GraphDrawing, STATE_SIGNS } from "../graph_svg";
 import { type Placed, usePanZoom } from "../graph_view";
 import { useKeys } from "../keyboard";
 import { Name } from "../name";
@@ -42,7 +42,7 @@ function Drawing({ graph, expand }: { graph: GraphAnswer; expand: string | null 
   const [box, width] = useWidth<HTMLDivElement>();
   const chosen = useSignal<string | null>(query.value.get("task") ? `t${query.value.get("task")}` : null);
   // A small graph needs no large field.
-  const height = Math.max(240, Math.min(innerHeight - 300, graph.height * 1.4));
+  const height = Math.max(240, Math.min(innerHeight - 300, graph.height * 1.4 + 16));
   const surface = useRef<HTMLDivElement>(null);
   const { placed, move } = usePanZoom(surface, graph, width.value, height, expand);
   useKeys({
@@ -104,7 +104,7 @@ function Drawing({ graph, expand }: { graph: GraphAnswer; expand: string | null 
           {expand === null ? " · a click shows the tasks of a group" : ""}
         </span>
       </div>
-      <Twin name="graph" table={() => <NodeTable nodes={graph.nodes} onOpen={open} />}>
+      <Twin name="graph" table={() => <NodeTable graph={graph} onOpen={open} />}>
         <div class="graph" ref={surface} style={{ height: `${height}px` }}>
           {graph.nodes.length > MOST_ELEMENTS ? (
             <GraphCanvas {...props} onOpen={open} />
@@ -113,7 +113,7 @@ function Drawing({ graph, expand }: { graph: GraphAnswer; expand: string | null 
           )}
         </div>
       </Twin>
-      <Detail node={graph.nodes.find((node) => node.id === chosen.value) ?? null} />
+      <Detail graph={graph} node={graph.nodes.find((node) => node.id === chosen.value) ?? null} />
     </div>
   );
 }
@@ -124,7 +124,7 @@ function answer(graph: GraphAnswer | null): string {
   const groups = graph.nodes.filter((node) => node.id.startsWith("g"));
   const critical = groups.filter((node) => node.critical).length;
   const path = critical > 0 ? `; the critical path goes through ${integer(critical)} of them` : "";
-  return `${integer(graph.tasks)} tasks, ${integer(groups.length)} ${groups.length === 1 ? "group" : "groups"} drawn${path}.`;
+  return `${integer(graph.tasks)} tasks, ${integer(groups.length)} ${groups.length === 1 ? "group" : "groups"} drawn${path}${graph.expanded === null ? "" : `; open: ${shortName(graph.expanded, 60)}`}.`;
 }
 
 function spoken(graph: GraphAnswer): string {
@@ -133,11 +133,11 @@ function spoken(graph: GraphAnswer): string {
   return `Graph of ${integer(graph.nodes.length)} boxes and ${integer(graph.edges.length)} arrows; ${percent(finished / Math.max(1, tasks))} of the tasks shown are finished.`;
 }
 
-function Detail({ node }: { node: GraphNode | null }) {
+function Detail({ graph, node }: { graph: GraphAnswer; node: GraphNode | null }) {
   if (!node) return null;
   return (
     <p>
-      <Name text={node.label} length={80} />:{" "}
+      <Name text={boxName(node, graph)} length={80} />:{" "}
       {node.state
         ? `${STATE_SIGNS[node.state] ?? ""} ${node.state}`
         : `${integer(node.finished)} of ${integer(node.tasks)} done`}
@@ -147,7 +147,8 @@ function Detail({ node }: { node: GraphNode | null }) {
   );
 }
 
-function NodeTable({ nodes, onOpen }: { nodes: GraphNode[]; onOpen: (node: GraphNode) => void }) {
+function NodeTable({ graph, onOpen }: { graph: GraphAnswer; onOpen: (node: GraphNode) => void }) {
+  const { nodes } = graph;
   return (
     <>
       <table>
@@ -165,7 +166,7 @@ function NodeTable({ nodes, onOpen }: { nodes: GraphNode[]; onOpen: (node: Graph
             <tr key={node.id}>
               <th scope="row">
                 <button type="button" class="link" onClick={() => onOpen(node)}>
-                  {shortName(node.label, 60)}
+                  {shortName(boxName(node, graph), 60)}
                 </button>
               </th>
               <td>{node.state ?? "–"}</td>

@@ -28,7 +28,7 @@ export function Headroom() {
             <dd>{decimal(answer.parallelism)}</dd>
           </div>
           <div>
-            <dt>cores there are</dt>
+            <dt>threads there are</dt>
             <dd>{integer(answer.cores)}</dd>
             <dd class="quiet">
               {answer.stops_helping_at === null
@@ -45,6 +45,7 @@ export function Headroom() {
       <div class="columns even">
         <section class="panel">
           <h2>Predicted time of the whole graph</h2>
+          <p class="quiet">The hatched part is not sure.</p>
           <Predicted answer={answer} />
         </section>
         <section class="panel">
@@ -69,9 +70,9 @@ function Profile({ answer }: { answer: HeadroomAnswer }) {
       step={step}
       lines={[
         { name: "running", values: running, look: "area" },
-        { name: "ready, waiting for a core", values: ready, look: "solid" },
+        { name: "ready, waiting for a thread", values: ready, look: "solid" },
       ]}
-      limit={answer.cores > 0 ? { value: answer.cores, name: "cores" } : null}
+      limit={answer.cores > 0 ? { value: answer.cores, name: "threads" } : null}
       format={decimal}
       height={200}
     />
@@ -85,8 +86,8 @@ function Predicted({ answer }: { answer: HeadroomAnswer }) {
     <table class="groups">
       <thead>
         <tr>
-          <th scope="col">cores</th>
-          <th scope="col">shorter is better, hatched is unsure</th>
+          <th scope="col">threads</th>
+          <th scope="col">compared</th>
           <th scope="col" class="number">
             time
           </th>

@@ -113,7 +113,7 @@ function Numbers({ run }: { run: OverviewAnswer }) {
         </dd>
       </div>
       <div>
-        <dt>cores busy</dt>
+        <dt>threads busy</dt>
         <dd>
           {integer(run.busy)} <small>/ {integer(run.threads)}</small>
         </dd>
@@ -124,7 +124,7 @@ function Numbers({ run }: { run: OverviewAnswer }) {
       <div>
         <dt>memory used</dt>
         <dd>
-          {bytes(memory.used)} {memory.limit ? <small>/ {bytes(memory.limit)}</small> : null}
+          {bytes(memory.used)} {memory.limit ? <small class="whole">/ {bytes(memory.limit)}</small> : null}
         </dd>
         <dd class="quiet">
           {memory.limit ? `${percent((memory.used ?? 0) / memory.limit)} of the limit` : "no limit"}
@@ -170,7 +170,7 @@ function Memory() {
   if (workers.workers.length === 0) return <p class="quiet">No worker has joined yet.</p>;
   return (
     <>
-      <table class="groups" aria-label="workers: memory used, and its limit">
+      <table class="groups of-workers" aria-label="workers: memory used, and its limit">
         <tbody>
           {workers.workers.map((worker) => (
             <tr key={worker.id}>

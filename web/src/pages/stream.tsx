@@ -89,10 +89,10 @@ function Lanes({ view }: { view: TimeWindow }) {
     [series],
   );
   const shown = series.value;
-  if (!shown) return <p class="quiet">Waiting for the lines of cores, memory and tasks per second.</p>;
+  if (!shown) return <p class="quiet">Waiting for the lines of threads, memory and tasks per second.</p>;
   return (
     <Twin
-      name="cores, memory and tasks per second"
+      name="threads, memory and tasks per second"
       table={() => (
         <LineTable
           t0={shown.t0}
@@ -130,7 +130,7 @@ function Lanes({ view }: { view: TimeWindow }) {
 }
 
 const LANES = [
-  { name: "busy", title: "cores busy", format: decimal, limit: "cores" },
+  { name: "busy", title: "threads busy", format: decimal, limit: "threads" },
   { name: "memory", title: "memory", format: bytes, limit: "limit" },
   { name: "tasks_per_s", title: "tasks per second", format: decimal, limit: "limit" },
 ];

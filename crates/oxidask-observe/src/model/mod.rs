@@ -395,7 +395,8 @@ impl Model {
                 self.shapes.add(*base, groups, starts, inputs);
             }
             Notice::Joined { worker, name, pid, threads, memory_limit } => {
-                let text = format!("worker {name} joined, with {threads} threads (process {pid})");
+                let noun = if *threads == 1 { "thread" } else { "threads" };
+                let text = format!("worker {name} joined, with {threads} {noun} (process {pid})");
                 let is_back = self.workers.contains_key(worker);
                 let new = || Worker { bins: Levels::small(), ..Worker::default() };
                 let entry = self.workers.entry(*worker).or_insert_with(new);

@@ -19,6 +19,11 @@ const FONT: f64 = 13.0;
 const GROUP_HEIGHT: f64 = 46.0;
 const GROUP_WIDTH: (f64, f64) = (96.0, 220.0);
 const TASK: Size = Size { width: 26.0, height: 20.0 };
+/// Beside a name there is room for two signs.
+const MARGIN: f64 = 44.0;
+/// Of a group that is opened: between its tasks, and above them for its name.
+const GAP: f64 = 6.0;
+const HEAD: f64 = 30.0;
 
 /// A box before it has its place.
 struct Item {
@@ -27,6 +32,8 @@ struct Item {
     size: Size,
     /// The task's number, if it is one.
     task: Option<u32>,
+    /// Tasks that are drawn inside.
+    inside: Vec<u32>,
     is_critical: bool,
 }
 
@@ -48,19 +55,18 @@ pub(super) fn graph(model: &Model, query: &Query) -> Value {
         (forward, placed)
     };
     let running = running_tasks(model);
-    let nodes: Vec<Value> = items
-        .iter()
-        .zip(&placed.nodes)
-        .map(|(item, centre)| {
-            let corner = (centre.x - item.size.width / 2.0, centre.y - item.size.height / 2.0);
-            node_value(model, item, corner, &running)
-        })
-        .collect();
+    let mut nodes = Vec::with_capacity(items.len());
+    for (item, centre) in items.iter().zip(&placed.nodes) {
+        let corner = (centre.x - item.size.width / 2.0, centre.y - item.size.height / 2.0);
+        nodes.push(node_value(model, item, corner, &running));
+        nodes.extend(inside_values(model, item, corner, &running));
+    }
     let tasks: u64 = model.groups.iter().map(|group| group.tally.tasks).sum();
     json!({
         "schema": "oxidask.graph/1",
         "version": model.version,
         "collapsed": expanded.is_none(),
+        "expanded": expanded.map(|group| clipped(&model.groups[group.index()].name)),
         "tasks": tasks,
         "note": note,
         "width": placed.size.width,
@@ -74,12 +80,13 @@ type Edges = BTreeMap<(u32, u32), u64>;
 
 fn group_item(model: &Model, group: GroupId, critical: &BTreeSet<GroupId>) -> Item {
     let name = &model.groups[group.index()].name;
-    let wide = (width(name, FONT) + 24.0).clamp(GROUP_WIDTH.0, GROUP_WIDTH.1);
+    let wide = (width(name, FONT) + MARGIN).clamp(GROUP_WIDTH.0, GROUP_WIDTH.1);
     Item {
         id: format!("g{}", group.0),
         group,
         size: Size { width: wide, height: GROUP_HEIGHT },
         task: None,
+        inside: Vec::new(),
         is_critical: critical.contains(&group),
     }
 }
@@ -120,8 +127,6 @@ fn of_groups(model: &Model) -> (Vec<Item>, Edges, Option<String>) {
 }
 
 fn with_tasks_of(model: &Model, group: GroupId) -> (Vec<Item>, Edges, Option<String>) {
-    let critical = critical_groups(model);
-    let path: BTreeSet<u32> = model.shapes.critical_path().0.into_iter().collect();
     let of_group = || model.shapes.nodes().filter(|(_, node)| node.group == group);
     let tasks: Vec<u32> = of_group().rev().take(MOST_TASKS).map(|(number, _)| number).collect();
     let total = model.groups[group.index()].tally.tasks;
@@ -134,17 +139,19 @@ fn with_tasks_of(model: &Model, group: GroupId) -> (Vec<Item>, Edges, Option<Str
         kept if kept < total => Some(format!("The newest {kept} tasks of {total}.")),
         _ => None,
     };
-    let mut items: Vec<Item> = tasks
-        .iter()
-        .rev()
-        .map(|&number| Item {
-            id: format!("t{}", task_of(model, number)),
-            group,
-            size: TASK,
-            task: Some(number),
-            is_critical: path.contains(&number),
-        })
-        .collect();
+    if tasks.len() > 1 && is_flat(model, &tasks) {
+        let (mut items, edges, other_note) = of_groups(model);
+        if let Some(item) = items.iter_mut().find(|item| item.group == group) {
+            item.inside = tasks.into_iter().rev().collect();
+            item.size = size_around(item.inside.len(), item.size.width);
+            return (items, edges, note.or(other_note));
+        }
+        return (items, edges, other_note);
+    }
+    let critical = critical_groups(model);
+    let path: BTreeSet<u32> = model.shapes.critical_path().0.into_iter().collect();
+    let task_item = |&number: &u32| task_item(model, group, number, path.contains(&number));
+    let mut items: Vec<Item> = tasks.iter().rev().map(task_item).collect();
     let place: BTreeMap<u32, u32> =
         tasks.iter().rev().enumerate().map(|(place, &number)| (number, place as u32)).collect();
     let mut groups = BTreeMap::new();
@@ -171,6 +178,59 @@ fn with_tasks_of(model: &Model, group: GroupId) -> (Vec<Item>, Edges, Option<Str
     (items, edges, note)
 }
 
+fn task_item(model: &Model, group: GroupId, number: u32, is_critical: bool) -> Item {
+    Item {
+        id: format!("t{}", task_of(model, number)),
+        group,
+        size: TASK,
+        task: Some(number),
+        inside: Vec::new(),
+        is_critical,
+    }
+}
+
+/// Whether no task reads another of them: then a column would only be long.
+fn is_flat(model: &Model, tasks: &[u32]) -> bool {
+    let all: BTreeSet<u32> = tasks.iter().copied().collect();
+    tasks.iter().all(|&task| model.shapes.inputs_of(task).iter().all(|input| !all.contains(input)))
+}
+
+/// Tasks in a row of a group that is opened: so many that it is wider than high.
+fn columns_of(tasks: usize) -> usize {
+    let shape = 1.6 * (TASK.height + GAP) / (TASK.width + GAP);
+    ((tasks as f64 * shape).sqrt().ceil() as usize).max(1)
+}
+
+fn size_around(tasks: usize, least_width: f64) -> Size {
+    let columns = columns_of(tasks);
+    let width = columns as f64 * (TASK.width + GAP) + GAP;
+    let height = tasks.div_ceil(columns) as f64 * (TASK.height + GAP) + HEAD + GAP;
+    Size { width: width.max(least_width), height }
+}
+
+/// The tasks inside a group that is opened, row by row.
+fn inside_values(
+    model: &Model,
+    item: &Item,
+    (left, top): (f64, f64),
+    running: &BTreeMap<u32, &str>,
+) -> Vec<Value> {
+    if item.inside.is_empty() {
+        return Vec::new();
+    }
+    let path: BTreeSet<u32> = model.shapes.critical_path().0.into_iter().collect();
+    let columns = columns_of(item.inside.len());
+    let rest = item.size.width - columns as f64 * (TASK.width + GAP) + GAP;
+    let task = |(place, &number): (usize, &u32)| {
+        let (row, column) = (place / columns, place % columns);
+        let x = left + rest / 2.0 + column as f64 * (TASK.width + GAP);
+        let y = top + HEAD + row as f64 * (TASK.height + GAP);
+        let item = task_item(model, item.group, number, path.contains(&number));
+        node_value(model, &item, (x, y), running)
+    };
+    item.inside.iter().enumerate().map(task).collect()
+}
+
 fn task_of(model: &Model, number: u32) -> String {
     match model.shapes.node(number) {
         // The scheduler may use its number for another task by now.
@@ -179,12 +239,19 @@ fn task_of(model: &Model, number: u32) -> String {
     }
 }
 
-fn running_tasks(model: &Model) -> BTreeSet<u32> {
+/// Tasks that run now, and their keys.
+fn running_tasks(model: &Model) -> BTreeMap<u32, &str> {
     let open = model.threads.rows().iter().filter_map(|row| row.running());
-    open.filter_map(|(task, _)| model.shapes.number_of(task.task)).collect()
+    open.filter_map(|(task, _)| Some((model.shapes.number_of(task.task)?, task.key.as_str())))
+        .collect()
 }
 
-fn node_value(model: &Model, item: &Item, (x, y): (f64, f64), running: &BTreeSet<u32>) -> Value {
+fn node_value(
+    model: &Model,
+    item: &Item,
+    (x, y): (f64, f64),
+    running: &BTreeMap<u32, &str>,
+) -> Value {
     let Size { width: wide, height } = item.size;
     let place = json!({ "x": x, "y": y, "w": wide, "h": height });
     let entry = &model.groups[item.group.index()];
@@ -197,6 +264,7 @@ fn node_value(model: &Model, item: &Item, (x, y): (f64, f64), running: &BTreeSet
             "finished": entry.tally.finished,
             "processing": entry.tally.processing,
             "erred": entry.tally.erred,
+            "open": !item.inside.is_empty(),
             "seconds": entry.seconds,
             "bytes": entry.out_bytes,
         }),
@@ -204,7 +272,7 @@ fn node_value(model: &Model, item: &Item, (x, y): (f64, f64), running: &BTreeSet
             let node = model.shapes.node(number);
             let progress = node.map(|node| node.progress).unwrap_or_default();
             let state = match progress {
-                Progress::Left if running.contains(&number) => "processing",
+                Progress::Left if running.contains_key(&number) => "processing",
                 Progress::Left => "waiting",
                 Progress::Finished => "memory",
                 Progress::Failed => "erred",
@@ -212,6 +280,8 @@ fn node_value(model: &Model, item: &Item, (x, y): (f64, f64), running: &BTreeSet
             };
             json!({
                 "label": "",
+                // Keys of others are not kept.
+                "key": running.get(&number).filter(|key| !key.is_empty()).map(|key| clipped(key)),
                 "sub": null,
                 "tasks": 1,
                 "finished": u8::from(progress == Progress::Finished),

@@ -635,7 +635,8 @@ fn errors(model: &Model, query: &Query) -> Value {
     json!({
         "schema": "oxidask.errors/1",
         "version": model.version,
-        "total": model.error_count,
+        "total": model.errors.len(),
+        "tasks": model.error_count,
         "errors": rows,
     })
 }
