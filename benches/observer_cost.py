@@ -1,8 +1,8 @@
 """What it costs to be watched: processor time a task with nobody and with five at the dashboard.
 
-Claims: five subscribers, one to each main page, that read all that they are sent four times a second
-in a process of their own, add at most 2 % to the processor time that a task costs the process of
-scheduler and observer; the observer's memory does not grow with tasks or groups.
+Claims: five subscribers, one to each main page, that read all that they are sent four times a
+second in a process of their own, add at most 2 % to the processor time that a task costs the
+process of scheduler and observer; the observer's memory does not grow with tasks or groups.
 
     python benches/observer_cost.py
     python benches/observer_cost.py --quick
@@ -19,7 +19,6 @@ import os
 import statistics
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -118,7 +117,7 @@ def run(subscribers: int, seconds: float) -> dict[str, Any]:
 
 
 def memory(tasks: int, groups: int) -> list[float]:
-    """Return megabytes of this process at each tenth of a run of so many tasks in so many groups."""
+    """Return megabytes of this process at each tenth of a run of so many tasks in groups."""
     found = []
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
@@ -148,12 +147,13 @@ def main() -> int:
         alone, watched = run(0, seconds), run(len(VIEWS), seconds)
         rows += [alone, watched]
         ratios.append(watched["us a task"] / alone["us a task"])
-    print(harness.table(rows, COLUMNS))
+    harness.print_table(rows, COLUMNS)
     median = statistics.median(ratios)
     print(
-        f"with {len(VIEWS)} subscribers a task costs {100 * (median - 1):+.1f} % (median of {pairs})"
+        f"with {len(VIEWS)} subscribers a task costs {100 * (median - 1):+.1f} % "
+        f"(median of {pairs})"
     )
-    print(f"threads: {threading.active_count()} of Python at the end")
+    harness.print_load()
     if options.memory:
         sizes = memory(
             100_000 if options.quick else 10_000_000, 100_000 if not options.quick else 1000

@@ -79,9 +79,11 @@ impl Core {
         for submitted in submissions.values() {
             let names = &submitted.graph.names;
             if count > MOST_COUNTED {
-                let known = |name| Some(self.scheduler.group_tally(*self.groups.get(name)?));
-                let tally = |name: &String| known(name).unwrap_or_default();
-                tallies.extend(names.iter().map(|name| (name.as_str(), tally(name))));
+                for name in names {
+                    let group = self.groups.get(name);
+                    let tally = group.map(|&group| self.scheduler.group_tally(group));
+                    tallies.insert(name, tally.unwrap_or_default());
+                }
                 continue;
             }
             for (local, &group) in submitted.graph.groups.iter().enumerate() {
