@@ -276,6 +276,12 @@ impl Facts {
         is_uneven && (self.full > 0.1 || self.ready > 0.5)
     }
 
+    /// Whether what could compute gets much less than a processor each.
+    fn is_crowded_out(&self) -> bool {
+        let wanted = self.running * self.bins.share(Bin::Compute);
+        self.bins.total() >= 2.0 && self.cores < 0.7 * wanted
+    }
+
     fn confidence(&self, limit: Limit, share: f64) -> Confidence {
         let total = self.bins.total();
         let is_clear = match limit {
@@ -342,6 +348,11 @@ impl Facts {
         let each = threads / workers;
         let one = |text: String| vec![text];
         match limit {
+            Limit::Compute if self.is_crowded_out() => one(format!(
+                "Other programs take the processors: {:.1} tasks compute on {:.1} of them. End those, or \
+                 use fewer threads.",
+                self.running, self.cores
+            )),
             Limit::Compute if threads < self.processors => one(format!(
                 "More threads will help: {threads} of {} processors have one.",
                 self.processors

@@ -254,6 +254,22 @@ fn more_threads_than_processors_are_seen() {
 }
 
 #[test]
+fn other_programs_that_take_the_processors_are_told_of() {
+    let mut run = Run::new(2, 1);
+    run.cores = 0.8;
+    let verdict = run.pass(60, |_| tasks(50 * MS, Activity::Runs)).is(Limit::Compute);
+    assert!(verdict.advice[0].contains("on 0.8 of them"), "{verdict:#?}");
+}
+
+#[test]
+fn what_was_before_the_first_task_is_not_part_of_the_run() {
+    let mut run = Run::new(2, 1);
+    run.pass(20, |_| Does::Idle);
+    run.pass(20, |_| tasks(10 * MS, Activity::Runs));
+    assert_eq!(run.model.last_window(60_000 * MS), 20 * TICK..40 * TICK);
+}
+
+#[test]
 fn lost_records_and_short_runs_make_it_less_sure() {
     let mut run = Run::new(2, 1);
     run.pass(40, |_| tasks(10 * MS, Activity::Runs));

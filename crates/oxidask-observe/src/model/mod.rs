@@ -179,6 +179,8 @@ pub struct Model {
     pub old_spans: u64,
     /// Whether the run has ended.
     pub has_ended: bool,
+    /// When the first task began that ended.
+    pub first_ns: Option<u64>,
     /// When a task ran last.
     pub active_ns: u64,
     /// Changes so far.
@@ -264,11 +266,13 @@ impl Model {
 
     /// The last stretch of time, at most so long, in which tasks ran; the whole run once it has ended.
     pub fn last_window(&self, at_most_ns: u64) -> Range<u64> {
+        let first_ns = self.first_ns.unwrap_or(0);
         if self.has_ended {
-            return 0..self.active_ns.max(1);
+            return first_ns..self.active_ns.max(first_ns + 1);
         }
         let end = if self.is_busy() { self.now_ns } else { self.active_ns.min(self.now_ns) };
-        end.saturating_sub(at_most_ns)..end.max(1)
+        let begin = end.saturating_sub(at_most_ns).max(first_ns);
+        begin..end.max(begin + 1)
     }
 
     /// Whether tasks run or wait.
@@ -313,6 +317,7 @@ impl Model {
         if let Some(progress) = progress {
             self.shapes.ended(span.task, progress, span.end_ns - span.begin_ns, nbytes);
         }
+        self.first_ns = Some(self.first_ns.map_or(span.begin_ns, |at| at.min(span.begin_ns)));
         self.active_ns = self.active_ns.max(span.end_ns);
         self.threads
             .add_span(&span, &mut Ledger { bins: &mut self.bins, workers: &mut self.workers });
