@@ -1,6 +1,7 @@
 """Workers that stand still are shown, their tasks run elsewhere, and they are welcome back."""
 
 import contextlib
+import json
 import os
 import signal
 import urllib.request
@@ -68,9 +69,14 @@ def stopped(client, name):
         wait_until(lambda: status_of(client, name) == "running", "it is seen to go on")
 
 
-def page_of(client):
-    with urllib.request.urlopen(client.dashboard_link) as answer:
-        return answer.read().decode()
+def states_on_page(client):
+    """Return the state of each worker as the dashboard has it."""
+    address, token = client.dashboard_link.split("/status?token=")
+    request = urllib.request.Request(
+        f"{address}/api/v1/workers", headers={"Authorization": f"Bearer {token}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return {one["name"]: one["state"] for one in json.loads(answer.read())["workers"]}
 
 
 def at_first(client, function, *args, **options):
@@ -89,11 +95,13 @@ def test_a_stopped_worker_is_shown_wherever_one_looks(client, gate):
             assert words in client.why(held)
         assert "Stopped by a signal or a debugger: 0." in client.why()
         assert client.scheduler_info()["workers"]["0"]["stopped_for"] >= 0
-        assert "stopped for" in page_of(client)
+        wait_until(lambda: states_on_page(client)["0"] == "stopped", "the dashboard shows it")
+        assert states_on_page(client)["1"] == "running"
         gate.open()
         assert held.status == "pending"
     assert held.result(timeout=60) == "through"
-    assert "topped" not in client.why() + page_of(client)
+    assert "topped" not in client.why()
+    wait_until(lambda: states_on_page(client)["0"] == "running", "the dashboard shows that, too")
     assert client.scheduler_info()["workers"]["0"]["stopped_for"] is None
 
 
