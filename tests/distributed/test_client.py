@@ -902,7 +902,7 @@ def test_clients_over_a_network_are_not_there_yet(arguments, said):
     "name",
     [
         *("run_on_scheduler", "who_has", "has_what", "processing"),
-        *("nbytes", "call_stack", "profile", "get_task_stream", "get_versions"),
+        *("nbytes", "call_stack", "profile", "get_versions"),
         *("get_worker_logs", "get_scheduler_logs", "log_event", "get_events", "subscribe_topic"),
         *("unsubscribe_topic", "upload_file", "register_plugin", "unregister_worker_plugin"),
         *("unregister_scheduler_plugin", "register_worker_callbacks", "publish_dataset"),

@@ -195,7 +195,7 @@ def test_a_waiting_task_can_be_cancelled(one_thread, gate):
 
 
 def test_a_task_can_be_cancelled_while_a_thread_starts_for_its_slot(gate, monkeypatch):
-    """The exception comes while it waits for the thread, and must not be lost with that."""
+    """The exception comes when the thread has started, and must not be lost until then."""
     start = threading.Thread.start
     is_starting, is_over = threading.Event(), threading.Event()
 
@@ -215,10 +215,10 @@ def test_a_task_can_be_cancelled_while_a_thread_starts_for_its_slot(gate, monkey
         assert is_starting.wait(20)
         gate.wait_for_somebody()
         future.cancel()
+        is_over.set()
         try:
             assert client.submit(inc, 1).result(timeout=20) == 2
         finally:
-            is_over.set()
             gate.open()
 
 
