@@ -119,7 +119,7 @@ def chain(client, n=120, size=400_000):
     functools.reduce(lambda before, _: step(before, size), range(n), 0).result()
 
 
-def more_than_memory(client, parts=60, size=4_000_000):
+def more_than_memory(client, parts=100, size=4_000_000):
     arrays = client.map(ones, [size] * parts, pure=False)
     client.gather([client.submit(total, *arrays[i::6], pure=False) for i in range(6)])
 
@@ -205,7 +205,7 @@ def mixture(rng):
     if kind == "uneven":
         short = rng.randrange(10, 20)
         return lambda client: uneven(client, short, size, 60 * size), PROCESSES, "imbalanced"
-    parts = rng.randrange(50, 80)
+    parts = rng.randrange(90, 120)
     where = {**PROCESSES, "memory_limit": "500MB"}
     return lambda client: more_than_memory(client, parts), where, "memory-bound"
 

@@ -116,6 +116,8 @@ pub struct Facts {
     pub busiest: f64,
     /// As above.
     pub idlest: f64,
+    /// The share of time in which memory was short.
+    pub short: f64,
     /// Bytes on disk.
     pub spilled: u64,
     /// Bytes of memory in use, and how many there may be.
@@ -162,6 +164,8 @@ const LEAST_SECONDS: f64 = 0.05;
 const SHORT: f64 = 2e-3;
 /// Tasks are many if a thread could run so many in a second.
 const MANY_A_SECOND: f64 = 200.0;
+/// Memory is the limit if it was short for this share of time, and threads waited then.
+const LONG_SHORT: f64 = 0.25;
 /// What is beside tasks is too much from this share of all time on.
 const TOO_MUCH_BESIDE: f64 = 0.2;
 
@@ -171,7 +175,7 @@ impl Facts {
         let mut bins = Bins::default();
         model.bins.visit(window, |step| bins.merge(step));
         let (mut weight, mut cores, mut busy, mut ready, mut ended) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        let mut full = 0.0;
+        let (mut full, mut short) = (0.0, 0.0);
         let threads = model.most_threads();
         model.gauges.visit(window, |step| {
             ended += step.ended;
@@ -181,6 +185,7 @@ impl Facts {
                 cores += step.cpu;
                 busy += step.busy;
                 ready += step.ready;
+                short += step.short;
                 if step.busy >= step.weight * (f64::from(threads) - 0.25) {
                     full += step.weight;
                 }
@@ -208,6 +213,7 @@ impl Facts {
             ready: mean(ready),
             busiest: busy_seconds.iter().copied().fold(0.0, f64::max),
             idlest: busy_seconds.iter().copied().fold(f64::INFINITY, f64::min),
+            short: mean(short),
             spilled: model.sight.spilled,
             memory: model.sight.memory,
             memory_limit: model.sight.limit,
@@ -238,8 +244,13 @@ impl Facts {
         if self.has_short_tasks() {
             return (Limit::SmallTasks, 1.0 - self.in_tasks());
         }
-        let for_memory = share(Bin::Paused) + share(Bin::Disk);
-        if share(Bin::Paused) > 0.02 && for_memory >= WORTH_TELLING {
+        let held_back = share(Bin::Paused) + share(Bin::Disk);
+        if share(Bin::Paused) > 0.02 && held_back >= WORTH_TELLING {
+            return (Limit::Memory, held_back);
+        }
+        // Results go to disk then, packed before, and what waits is not given out.
+        let for_memory = held_back + share(Bin::Pack) + share(Bin::Scheduler);
+        if self.short >= LONG_SHORT && for_memory >= WORTH_TELLING {
             return (Limit::Memory, for_memory);
         }
         let others = Bin::ALL.into_iter().filter(|&bin| bin != Bin::Compute);

@@ -138,6 +138,8 @@ pub struct Gauges {
     pub busy: f64,
     /// Tasks that could run if there were a thread.
     pub ready: f64,
+    /// 1 while memory is short.
+    pub short: f64,
     /// Tasks that ended; not times anything.
     pub ended: f64,
 }
@@ -361,6 +363,7 @@ impl Model {
             gauges.spilled += sight.spilled as f64 * weight;
             gauges.busy += busy * weight;
             gauges.ready += ready.max(0.0) * weight;
+            gauges.short += if sight.pressure > Shortage::None { weight } else { 0.0 };
         });
         self.sight.clone_from(sight);
     }
