@@ -223,7 +223,8 @@ impl Facts {
 
     /// The share of time in which tasks ran, whatever they did.
     fn in_tasks(&self) -> f64 {
-        [Bin::Compute, Bin::Gil, Bin::Blocked].iter().map(|&bin| self.bins.share(bin)).sum()
+        let bins = [Bin::Compute, Bin::Gil, Bin::Blocked, Bin::Unknown];
+        bins.iter().map(|&bin| self.bins.share(bin)).sum()
     }
 
     fn has_short_tasks(&self) -> bool {
@@ -300,7 +301,7 @@ impl Facts {
             Limit::SmallTasks => share > 0.5,
             _ => share > 2.0 * WORTH_TELLING,
         };
-        if limit == Limit::Idle || self.dropped > 0 || total < 0.5 {
+        if matches!(limit, Limit::Idle | Limit::Unknown) || self.dropped > 0 || total < 0.5 {
             Confidence::Low
         } else if is_clear && total >= 2.0 {
             Confidence::High

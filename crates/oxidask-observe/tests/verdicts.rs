@@ -270,6 +270,13 @@ fn what_was_before_the_first_task_is_not_part_of_the_run() {
 }
 
 #[test]
+fn what_nobody_saw_is_called_unknown() {
+    let mut run = Run::new(2, 1);
+    let verdict = run.pass(60, |_| tasks(50 * MS, Activity::Unknown)).verdict();
+    assert_eq!(verdict.limit, Limit::Unknown, "{verdict:#?}");
+}
+
+#[test]
 fn lost_records_and_short_runs_make_it_less_sure() {
     let mut run = Run::new(2, 1);
     run.pass(40, |_| tasks(10 * MS, Activity::Runs));

@@ -53,8 +53,6 @@ pub struct Shapes {
     /// For the scheduler's numbers: the first, how many, and the number here of the first.
     current: BTreeMap<u32, (u32, u32)>,
     next: u32,
-    /// Graphs that were added.
-    pub version: u64,
     /// The end of the longest path.
     last: Option<(u64, u32)>,
     /// Tasks whose records were seen.
@@ -100,7 +98,6 @@ impl Shapes {
         }
         self.inputs.insert(self.next, read);
         self.next += count;
-        self.version += 1;
         while self.nodes.len() > MOST_TASKS && self.inputs.len() > 1 {
             self.inputs.pop_first();
             let first = self.inputs.first_key_value().map_or(self.next, |(&first, _)| first);

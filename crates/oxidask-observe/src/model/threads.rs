@@ -43,7 +43,7 @@ pub struct Row {
     /// Why it does nothing, if it does nothing; none where there is nothing to do for anybody.
     idle: Option<Bin>,
     /// What it was seen to do lately while it ran tasks: the shares of `ACTIVE`.
-    activity: [f32; 4],
+    activity: [f32; ACTIVE.len()],
     /// How often it was seen to run a task.
     looks: u32,
     /// Seconds in a step of time that are not booked yet.
@@ -52,7 +52,7 @@ pub struct Row {
 }
 
 /// What a thread does while it runs a task.
-const ACTIVE: [Bin; 4] = [Bin::Compute, Bin::Gil, Bin::Blocked, Bin::Disk];
+const ACTIVE: [Bin; 5] = [Bin::Compute, Bin::Gil, Bin::Blocked, Bin::Disk, Bin::Unknown];
 /// What the last look counts once there were several.
 const NEWEST: f32 = 0.2;
 
@@ -68,7 +68,7 @@ impl Row {
             booked_ns: 0,
             drawn_ns: 0,
             idle: None,
-            activity: [1.0, 0.0, 0.0, 0.0],
+            activity: [1.0, 0.0, 0.0, 0.0, 0.0],
             looks: 0,
             pending: Bins::default(),
             pending_step: 0,
@@ -84,7 +84,7 @@ impl Row {
 
     fn book_busy(&mut self, until_ns: u64, ledger: &mut Ledger<'_>) {
         let before_ns = self.booked_ns;
-        let shares: [(Bin, f32); 4] =
+        let shares: [(Bin, f32); ACTIVE.len()] =
             std::array::from_fn(|place| (ACTIVE[place], self.activity[place]));
         self.book(until_ns, &shares, ledger);
         self.busy += (self.booked_ns - before_ns) as f64 / 1e9;
@@ -218,19 +218,18 @@ impl Threads {
         if let Some(task) = &thread.task {
             let before = row.open.as_ref().filter(|(open, _)| open.task == task.task);
             let since_ns = before.map_or(at_ns, |&(_, since_ns)| since_ns);
+            // If it is new, what went before is told with its end, or was told.
             if before.is_some() {
                 row.book_busy(at_ns, ledger);
-                // Its key is asked for once it has lasted a while.
-                row.open = Some((task.clone(), since_ns));
-            } else {
-                // What went before is told with the end of the task, or was told.
-                row.open = Some((task.clone(), since_ns));
             }
+            // Its key is asked for once it has lasted a while.
+            row.open = Some((task.clone(), since_ns));
             let seen = match thread.activity {
-                Activity::Runs | Activity::Unknown => Bin::Compute,
+                Activity::Runs => Bin::Compute,
                 Activity::WaitsForInterpreter => Bin::Gil,
                 Activity::WaitsForDisk => Bin::Disk,
                 Activity::Sleeps => Bin::Blocked,
+                Activity::Unknown => Bin::Unknown,
             };
             row.looks = row.looks.saturating_add(1);
             let newest = NEWEST.max(1.0 / row.looks as f32);

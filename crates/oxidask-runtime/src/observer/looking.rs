@@ -43,8 +43,11 @@ fn doing_of(pid: u32, thread: u32) -> Doing {
         Some('D') => Doing::WaitsForDisk,
         Some('S') => match fs::read_to_string(format!("{folder}/wchan")) {
             Ok(place) if place.contains("futex") => Doing::WaitsForLock,
-            // It has gone on since.
-            Ok(place) if place == "0" => Doing::Runs,
+            // It has gone on since, or the system does not tell.
+            Ok(place) if place == "0" => match fs::read_to_string(format!("{folder}/stat")) {
+                Ok(stat) if state_in(&stat) == Some('R') => Doing::Runs,
+                _ => Doing::Unknown,
+            },
             Ok(_) => Doing::Sleeps,
             Err(_) => Doing::Unknown,
         },

@@ -74,11 +74,6 @@ impl Observer {
         self.cluster.strong_count() > 0
     }
 
-    /// The cluster, if it is still there.
-    pub fn cluster(&self) -> Option<Arc<Cluster>> {
-        self.cluster.upgrade()
-    }
-
     /// Looks once. Returns how long nobody needs to look, none if the cluster has ended.
     pub fn look(&mut self) -> Option<Duration> {
         let Some(cluster) = self.cluster.upgrade() else {
@@ -108,9 +103,13 @@ impl Observer {
         let often = OFTEN.max(Duration::from_secs(1) * threads as u32 / MOST_LOOKS as u32);
         Some(if self.model.is_busy() { often } else { SELDOM })
     }
+
     /// Looks for the last time: what is seen is the end of the run, and of its file.
     pub fn end(&mut self) {
         self.look();
+        if let Some(cluster) = self.cluster.upgrade() {
+            cluster.unwatch();
+        }
         self.note_end();
     }
 
